@@ -1,0 +1,122 @@
+#include "text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void text_init(struct text *text, size_t limit_bytes)
+{
+    *text = (struct text){.limit_bytes = limit_bytes};
+}
+
+void text_done(struct text *text)
+{
+    free(text->bytes);
+    *text = (struct text){.limit_bytes = text->limit_bytes};
+}
+
+void text_clear(struct text *text)
+{
+    text->length = 0;
+    text->failed = false;
+    if (text->bytes)
+        text->bytes[0] = '\0';
+}
+
+void text_cut(struct text *text, size_t length)
+{
+    if (length < text->length) {
+        text->length = length;
+        text->bytes[length] = '\0';
+    }
+}
+
+static bool reserve(struct text *text, size_t n_more)
+{
+    if (text->failed)
+        return false;
+    if (n_more > text->limit_bytes || text->length > text->limit_bytes - n_more) {
+        text->failed = true;
+        return false;
+    }
+    size_t needed = text->length + n_more + 1;
+    if (needed <= text->capacity)
+        return true;
+    size_t capacity = text->capacity ? text->capacity : 64;
+    while (capacity < needed)
+        capacity *= 2;
+    char *grown = realloc(text->bytes, capacity);
+    if (!grown) {
+        text->failed = true;
+        return false;
+    }
+    text->bytes = grown;
+    text->capacity = capacity;
+    return true;
+}
+
+void text_add(struct text *text, const char *bytes, size_t n_bytes)
+{
+    if (!reserve(text, n_bytes))
+        return;
+    if (n_bytes)
+        memcpy(text->bytes + text->length, bytes, n_bytes);
+    text->length += n_bytes;
+    text->bytes[text->length] = '\0';
+}
+
+void text_add_chars(struct text *text, const char *chars)
+{
+    text_add(text, chars, strlen(chars));
+}
+
+void text_add_char(struct text *text, char c)
+{
+    text_add(text, &c, 1);
+}
+
+void text_vaddf(struct text *text, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int needed = vsnprintf(NULL, 0, format, args);
+    if (needed < 0) {
+        text->failed = true;
+    } else if (reserve(text, (size_t)needed)) {
+        vsnprintf(text->bytes + text->length, (size_t)needed + 1, format, again);
+        text->length += (size_t)needed;
+    }
+    va_end(again);
+}
+
+void text_addf(struct text *text, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    text_vaddf(text, format, args);
+    va_end(args);
+}
+
+const char *text_chars(const struct text *text)
+{
+    return text->bytes ? text->bytes : "";
+}
+
+bool text_ok(const struct text *text, struct fault *fault)
+{
+    if (!text->failed)
+        return true;
+    return fault_set(fault, FAULT_EXHAUSTED, "a text grew over its limit of %zu bytes, or memory ran out",
+                     text->limit_bytes);
+}
+
+char *text_take(struct text *text)
+{
+    char *taken = NULL;
+    if (!text->failed) {
+        taken = text->bytes ? text->bytes : calloc(1, 1);
+        text->bytes = NULL;
+    }
+    text_done(text);
+    return taken;
+}

@@ -1,0 +1,23 @@
+/*
+ * UUID version 7 (RFC 9562, section 5.7): 48 bits of Unix time in milliseconds, then a 12-bit
+ * counter within the millisecond and 62 random bits, so ids of one process grow.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    UUID_TEXT_BYTES = 37, /* 36 characters and a NUL */
+};
+
+/* What one process needs to keep its ids growing. Zero it before the first use. */
+struct uuid_source {
+    int64_t last_ms;
+    uint16_t counter;
+};
+
+/* Writes a new id in lower-case text form. */
+void uuid_draw(struct uuid_source *source, char out[UUID_TEXT_BYTES]);
+
+/* True for the 36-character text form, either case, any version. */
+bool uuid_is_text(const char *text);

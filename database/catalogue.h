@@ -1,0 +1,78 @@
+/*
+ * What PostgreSQL's catalogue says of application tables: columns, keys, and whether changes of
+ * several executions may be merged into one UPDATE. Looked up when first needed, cached by name.
+ */
+#pragma once
+#include "pg_conn.h"
+
+#include <stdint.h>
+
+struct catalogue;
+
+/* How a column's text form maps to a Lua value. */
+enum column_kind {
+    COLUMN_INT2,
+    COLUMN_INT4,
+    COLUMN_INT8,
+    COLUMN_FLOAT4,
+    COLUMN_FLOAT8,
+    COLUMN_BOOLEAN,
+    COLUMN_TEXT,      /* text, varchar, char, name, uuid, enums, citext: a string */
+    COLUMN_NUMERIC,   /* a number where no digit is lost, otherwise an exact string */
+    COLUMN_JSON,      /* json, jsonb: a table */
+    COLUMN_TIMESTAMP, /* timestamp, timestamptz, date, time: an ISO 8601 string */
+    COLUMN_OTHER,     /* everything else: its text form, a string */
+};
+
+struct column {
+    const char *name;
+    const char *quoted;    /* by libpq's rules, ready for SQL */
+    const char *type_name; /* format_type: "integer", "character varying(20)": ready for a cast */
+    enum column_kind kind;
+    bool not_null;
+    bool generated; /* always computed: may not be assigned */
+    bool mergeable; /* in no constraint and no unique index, of type int2/4/8, float8, boolean or
+                       text without limit, and the table allows it */
+};
+
+struct table {
+    const char *name;   /* as asked for */
+    const char *quoted; /* "schema"."table", ready for SQL */
+    uint32_t oid;
+    struct column *columns;
+    int n_columns;
+    int *primary_key; /* indexes into columns; the columns that identify a row. NULL if none */
+    int n_primary_key;
+    int **unique_keys; /* each -1 ended: total unique indexes, not partial, not on expressions */
+    int n_unique_keys;
+    bool mergeable;     /* an ordinary table without trigger, rule, row security, partition, child */
+    bool writes_spread; /* trigger, rule, generated column or a cascading foreign key refers to it:
+                           writing it may change what others loaded */
+};
+
+MUST_CHECK bool catalogue_new(struct catalogue **out, struct fault *fault);
+void catalogue_free(struct catalogue *catalogue);
+
+/* The cached description, or NULL if not looked up yet. Borrowed; it stays valid until
+ * catalogue_free even after catalogue_forget. */
+const struct table *catalogue_find(const struct catalogue *catalogue, const char *name);
+
+/* Adds the look-up of one table to a pipeline (one statement; its index is returned). name is
+ * "table" or "schema.table", resolved by the search_path, folded as SQL would fold it unless
+ * quoted. Catalogue and latchkey's own schemas are refused when the answer is read. */
+int catalogue_ask(struct pg_pipeline *pipeline, const char *name);
+
+/* Reads the answer of catalogue_ask and caches it. Fails with FAULT_INVALID: no such table, a
+ * refused schema ("pg_catalog", own_schema), a view or foreign table is allowed but not mergeable. */
+MUST_CHECK bool catalogue_learn(struct catalogue *catalogue, const char *name,
+                                const char *own_schema, const PGresult *result,
+                                const struct table **out, struct fault *fault);
+
+/* Forgets all descriptions, after an error that says the schema changed. */
+void catalogue_forget(struct catalogue *catalogue);
+
+/* NULL if the table has no such column. */
+const struct column *table_column(const struct table *table, const char *name);
+
+/* True if the given columns contain every column of some unique key. */
+bool table_is_key(const struct table *table, const int *columns, int n_columns);

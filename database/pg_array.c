@@ -1,0 +1,66 @@
+#include "pg_array.h"
+
+#include <string.h>
+
+void pg_array_begin(struct text *text)
+{
+    text_add_char(text, '{');
+}
+
+void pg_array_end(struct text *text)
+{
+    text_add_char(text, '}');
+}
+
+/* Elements end in a digit, a quote or the word NULL, so a last '{' can only be the opening one. */
+static void separate(struct text *text)
+{
+    if (text->length > 0 && text->bytes[text->length - 1] != '{')
+        text_add_char(text, ',');
+}
+
+static bool is_plain(const char *element)
+{
+    if (*element == '-')
+        element++;
+    return *element != '\0' && element[strspn(element, "0123456789")] == '\0';
+}
+
+void pg_array_add(struct text *text, const char *element)
+{
+    separate(text);
+    if (!element) {
+        text_add_chars(text, "NULL");
+        return;
+    }
+    if (is_plain(element)) {
+        text_add_chars(text, element);
+        return;
+    }
+    text_add_char(text, '"');
+    for (;;) {
+        size_t n_clean = strcspn(element, "\"\\");
+        text_add(text, element, n_clean);
+        element += n_clean;
+        if (*element == '\0')
+            break;
+        text_add_char(text, '\\');
+        text_add_char(text, *element++);
+    }
+    text_add_char(text, '"');
+}
+
+void pg_array_add_int64(struct text *text, int64_t element)
+{
+    char digits[24];
+    char *first = digits + sizeof digits;
+    uint64_t left = element < 0 ? -(uint64_t)element : (uint64_t)element;
+    do {
+        *--first = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (element < 0)
+        *--first = '-';
+    separate(text);
+    text_add(text, first, (size_t)(digits + sizeof digits - first));
+}

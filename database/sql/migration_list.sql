@@ -1,0 +1,1 @@
+SELECT name FROM @schema@.migration ORDER BY name COLLATE "C"

@@ -1,0 +1,1 @@
+INSERT INTO @schema@.migration (name) VALUES ($1)

@@ -1,0 +1,212 @@
+#include "run.h"
+
+#include "clock.h"
+#include "sandbox_state.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <stdio.h>
+
+static void watch(lua_State *L, lua_Debug *activation);
+
+void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task)
+{
+    const struct sandbox_limits *limits = &sandbox->limits;
+    run->sandbox = sandbox;
+    run->L = L;
+    run->outer = NULL;
+    run->is_task = is_task;
+    run->was_sliced = false;
+    run->spent = RUN_WITHIN;
+    run->interval = 0;
+    run->instructions_max =
+        is_task ? limits->script_instructions : limits->expression_instructions;
+    run->instructions_left = run->instructions_max;
+    run->uncharged_clock = 0;
+    run->deadline_us = 0;
+    run->time_us = is_task ? limits->slice_us : limits->expression_us;
+    run->bytes_max = (int64_t)(is_task ? limits->script_bytes : limits->expression_bytes);
+    run->bytes_left = run->bytes_max;
+    run->place[0] = '\0';
+}
+
+static void arm(struct run *run)
+{
+    int interval = sandbox_hook_interval(run->sandbox);
+    if (interval > run->instructions_left)
+        interval = run->instructions_left < 1 ? 1 : (int)run->instructions_left;
+    if (interval == run->interval)
+        return;
+    run->interval = interval;
+    lua_sethook(run->L, watch, LUA_MASKCOUNT, interval);
+}
+
+/* Makes the hook come at the next instruction. What has passed of the interval is unknown, so the
+ * whole of it is charged: otherwise arming early again and again would hide instructions. */
+static void arm_now(struct run *run)
+{
+    if (run->interval > 1) {
+        run->instructions_left -= run->interval;
+        run->interval = 1;
+        lua_sethook(run->L, watch, LUA_MASKCOUNT, 1);
+    }
+}
+
+void run_open(struct run *run)
+{
+    run->outer = run->sandbox->run;
+    run->sandbox->run = run;
+    run->sandbox->was_refused = false;
+    run->was_sliced = false;
+    if (run->is_task)
+        run->deadline_us = clock_monotonic_us() + run->time_us;
+    if (!run->interval)
+        arm(run);
+}
+
+void run_close(struct run *run)
+{
+    assert(run->sandbox->run == run);
+    run->sandbox->run = run->outer;
+}
+
+/* Finds the innermost Lua function. Neither allocates nor raises. */
+static void note_place(struct run *run)
+{
+    lua_Debug activation;
+    for (int level = 0; lua_getstack(run->L, level, &activation); level++) {
+        lua_getinfo(run->L, "Sl", &activation);
+        if (activation.currentline > 0) {
+            snprintf(run->place, sizeof run->place, "%s:%d", activation.short_src,
+                     activation.currentline);
+            return;
+        }
+    }
+}
+
+static void spend(struct run *run, enum run_limit limit)
+{
+    if (run->spent != RUN_WITHIN)
+        return;
+    run->spent = limit;
+    note_place(run);
+}
+
+void run_memory_spent(struct run *run, enum run_limit limit)
+{
+    spend(run, limit);
+    arm_now(run);
+}
+
+void run_note(lua_State *L, int64_t units)
+{
+    struct run *run = sandbox_of(L)->run;
+    if (!run)
+        return;
+    run->instructions_left -= units;
+    if (units >= 1000 || run->instructions_left <= 0)
+        arm_now(run);
+}
+
+/* True when a task has used up its slice. It may go on for a while where it cannot yield. */
+static bool check(struct run *run, bool can_yield)
+{
+    if (run->instructions_left <= 0) {
+        spend(run, RUN_INSTRUCTIONS);
+        return false;
+    }
+    int64_t now_us = clock_monotonic_us();
+    if (!run->deadline_us) {
+        run->deadline_us = now_us + run->time_us;
+        return false;
+    }
+    if (now_us < run->deadline_us)
+        return false;
+    if (!run->is_task) {
+        spend(run, RUN_TIME);
+        return false;
+    }
+    if (!can_yield && now_us >= run->deadline_us + run->sandbox->limits.unyieldable_us)
+        spend(run, RUN_TIME);
+    return true;
+}
+
+static const char *limit_words(enum run_limit limit)
+{
+    switch (limit) {
+    case RUN_WITHIN: return "nothing is spent";
+    case RUN_INSTRUCTIONS: return "ran over the limit of instructions";
+    case RUN_TIME: return "ran over the limit of time";
+    case RUN_MEMORY: return "ran over the limit of memory";
+    case RUN_STATE_MEMORY: return "no memory is left";
+    }
+    return "";
+}
+
+/* level: where the line is, 0 = the function at work (a hook's), 1 = its caller (a C function's). */
+static void raise_spent(struct run *run, int level)
+{
+    arm_now(run);
+    luaL_where(run->L, level);
+    lua_pushstring(run->L, limit_words(run->spent));
+    lua_concat(run->L, 2);
+    lua_error(run->L);
+}
+
+static void watch(lua_State *L, lua_Debug *activation)
+{
+    (void)activation;
+    struct run *run = sandbox_of(L)->run;
+    if (!run || run->L != L)
+        return;
+    run->instructions_left -= run->interval;
+    bool can_yield = lua_isyieldable(L);
+    bool slice_over = run->spent == RUN_WITHIN && check(run, can_yield);
+    if (run->spent != RUN_WITHIN) {
+        raise_spent(run, 0);
+        return;
+    }
+    arm(run);
+    if (slice_over && can_yield) {
+        run->was_sliced = true;
+        lua_yield(L, 0); /* from a hook it returns, and the hook must too */
+    }
+}
+
+void run_charge(lua_State *L, int64_t units)
+{
+    struct run *run = sandbox_of(L)->run;
+    if (!run || run->L != L)
+        return;
+    run->instructions_left -= units;
+    run->uncharged_clock += units;
+    if (run->spent == RUN_WITHIN &&
+        (run->instructions_left <= 0 || run->uncharged_clock >= 1000)) {
+        run->uncharged_clock = 0;
+        if (check(run, /* can_yield= */ false))
+            arm_now(run);
+    }
+    if (run->spent != RUN_WITHIN)
+        raise_spent(run, 1);
+}
+
+bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
+{
+    const struct sandbox_limits *limits = &run->sandbox->limits;
+    const char *place = run->place[0] ? run->place : fallback;
+    switch (run->spent) {
+    case RUN_WITHIN: break;
+    case RUN_INSTRUCTIONS:
+        return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld instructions", place,
+                         (long long)run->instructions_max);
+    case RUN_TIME:
+        return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld ms without a pause", place,
+                         (long long)(run->is_task ? limits->unyieldable_us : run->time_us) / 1000);
+    case RUN_MEMORY:
+        return fault_set(fault, FAULT_SCRIPT, "%s: used over %lld KiB of memory", place,
+                         (long long)run->bytes_max / 1024);
+    case RUN_STATE_MEMORY:
+        return fault_set(fault, FAULT_EXHAUSTED, "%s: no memory is left for Lua", place);
+    }
+    return fault_set(fault, FAULT_SCRIPT, "%s: %s", place, limit_words(run->spent));
+}

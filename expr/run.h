@@ -1,0 +1,69 @@
+/*
+ * Internal to expr: one stretch of Lua under limits. A run is opened, code is called, the run is
+ * closed; runs nest (a host function of a task may evaluate an expression). Three places watch it:
+ *
+ *   the count hook     instructions, time, slices   (run_watch)
+ *   C functions        work that escapes the hook   (run_charge)
+ *   the allocator      memory                       (run_memory_spent)
+ *
+ * A spent run cannot be rescued: from then on the hook fires at each instruction and raises, so
+ * that pcall hands the error on step by step, and run_close tells the caller that it was spent.
+ */
+#pragma once
+#include "fault.h"
+
+#include <lua.h>
+#include <stdint.h>
+
+struct sandbox;
+
+enum run_limit {
+    RUN_WITHIN,       /* nothing is spent */
+    RUN_INSTRUCTIONS, /* and work charged like instructions */
+    RUN_TIME,
+    RUN_MEMORY,       /* what this run may add */
+    RUN_STATE_MEMORY, /* what the whole state, or the machine, has */
+};
+
+enum {
+    RUN_PLACE_BYTES = LUA_IDSIZE + 16,
+};
+
+struct run {
+    struct sandbox *sandbox;
+    struct run *outer;
+    lua_State *L;
+    bool is_task;
+    bool was_sliced; /* the last stretch of a task ended with its slice */
+    enum run_limit spent;
+    int interval;              /* the hook's count in force */
+    int64_t instructions_left; /* counted in steps of the interval */
+    int64_t instructions_max;
+    int64_t uncharged_clock; /* work charged since the clock was last read */
+    int64_t deadline_us;     /* expression: the end, task: the end of the slice; 0 = not yet set */
+    int64_t time_us;         /* from which the deadline is made */
+    int64_t bytes_left;      /* rises when memory is freed, never over bytes_max */
+    int64_t bytes_max;
+    char place[RUN_PLACE_BYTES]; /* "FILE:LINE" where a limit was spent, or "" */
+};
+
+/* Fills a run with the limits of an expression, or of a task. Not yet open. */
+void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task);
+
+/* Between the two, what L does counts. A task's run is opened anew for each slice; its instructions
+ * and bytes go on, its slice begins again. */
+void run_open(struct run *run);
+void run_close(struct run *run);
+
+/* For C functions whose work is not bounded by a constant: one unit is about one instruction.
+ * Raises when the run is spent; does nothing outside a run. */
+void run_charge(lua_State *L, int64_t units);
+
+/* The same without raising: a spent run ends at its next instruction. */
+void run_note(lua_State *L, int64_t units);
+
+/* Called by the allocator, which may not raise. */
+void run_memory_spent(struct run *run, enum run_limit limit);
+
+/* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
+bool run_fault(const struct run *run, const char *fallback, struct fault *fault);

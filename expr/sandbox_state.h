@@ -1,0 +1,34 @@
+/* Internal to expr: what a sandbox holds. */
+#pragma once
+#include "run.h"
+#include "sandbox.h"
+
+struct sandbox {
+    lua_State *L;
+    struct sandbox_limits limits;
+    size_t used_bytes;
+    struct run *run; /* the innermost open one, or NULL */
+    /* Operations on big blocks make single instructions slow: the hook comes more often then. */
+    int n_large_blocks;
+    int n_huge_blocks;
+    bool was_refused; /* the last wish for more memory; Lua collects garbage and asks once more */
+    int values_metatable_ref; /* puts the libraries of expressions behind the values of a scope */
+    int script_libraries_ref; /* what scripts have in addition; copied into their globals */
+};
+
+enum {
+    SANDBOX_LARGE_BYTES = 64 << 10,
+    SANDBOX_HUGE_BYTES = 1 << 20,
+};
+
+/* The sandbox of a state or of any thread in it. */
+struct sandbox *sandbox_of(lua_State *L);
+
+/* Calls body(arg) protected; arg arrives as a light userdata, and n_args values from the top of the
+ * stack follow it. They are popped; nothing is left. Errors become FAULT_EXHAUSTED or
+ * FAULT_INVALID. */
+MUST_CHECK bool sandbox_protect(struct sandbox *sandbox, lua_CFunction body, void *arg, int n_args,
+                                struct fault *fault);
+
+/* How many instructions may pass until the hook comes. */
+int sandbox_hook_interval(const struct sandbox *sandbox);

@@ -1,0 +1,446 @@
+/*
+ *   CONNECTING --> TAKING --------------> RUNNING <--> ASKING
+ *                    \--> LOADING ----------^  \--> SAVING --> over: members are answered
+ *   (a waited grant: those behind it join)          |    \---> LOOKING_UP: the answer was lost
+ *   from any: an error, or nothing to keep -----> LEAVING --> over
+ *
+ * A member's fate is decided once; an error of the database makes everyone run again, alone.
+ */
+#include "batch.h"
+
+#include "batch_fault.h"
+#include "batch_state.h"
+#include "clock.h"
+#include "runtime_state.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum batch_kind batch_kind(const struct batch *batch)
+{
+    return batch->kind;
+}
+
+int batch_n_members(const struct batch *batch)
+{
+    return batch->n_members;
+}
+
+struct execution *batch_member(const struct batch *batch, int i)
+{
+    struct member *member = batch->members;
+    while (i-- > 0)
+        member = member->next;
+    return member->execution;
+}
+
+void batch_enter(struct batch *batch, enum batch_state state)
+{
+    batch->state = state;
+    if (batch->timer)
+        event_del(batch->timer);
+}
+
+bool batch_is_alone(const struct batch *batch)
+{
+    return batch->n_members == 1;
+}
+
+/* ---- members ---- */
+
+static int n_entries(const struct execution *execution)
+{
+    return execution->locks ? lock_set_n_entries(execution->locks) : 0;
+}
+
+bool batch_has_room(const struct batch *batch, const struct execution *execution)
+{
+    const struct runtime_options *options = &batch->runtime->options;
+    if (batch->n_members == 0)
+        return true;
+    return batch->n_members < options->batch_members_max &&
+           batch->n_entries + n_entries(execution) <= options->batch_entries_max;
+}
+
+void batch_admit(struct batch *batch, struct execution *execution)
+{
+    struct member *member = region_take(&batch->region, sizeof *member);
+    size_t n_data = (size_t)execution->workflow->definition->n_data;
+    int64_t waiting_us = execution_activity(execution)->waiting_timeout_ms * 1000;
+    assert(member); /* the region's first block; see batch_start */
+    member->execution = execution;
+    member->slots = region_take(&batch->region, (n_data + 1) * sizeof *member->slots);
+    *batch->members_end = member;
+    batch->members_end = &member->next;
+    batch->n_members++;
+    batch->n_entries += n_entries(execution);
+    if (batch->n_members == 1 || waiting_us < batch->waiting_us)
+        batch->waiting_us = waiting_us;
+    execution->granted_us = 0;
+}
+
+void member_drop(struct member *member, enum execution_status status, const char *reason)
+{
+    member->fate = FATE_DROPPED;
+    execution_set_outcome(member->execution, status, reason);
+}
+
+void member_again(struct member *member, bool alone, int64_t delay_us)
+{
+    member->fate = FATE_AGAIN;
+    member->delay_us = delay_us;
+    member->execution->alone = member->execution->alone || alone;
+}
+
+/* ---- connection ---- */
+
+void batch_send(struct batch *batch, int64_t timeout_us, pg_answer_fn *done)
+{
+    struct fault fault;
+    if (pg_conn_send(batch->conn, batch->pipeline, timeout_us, done, batch, &fault))
+        return;
+    struct pg_answer answer = {
+        .fault = fault, .failed = -1, .warned = -1, .connection_lost = true, .nothing_sent = true};
+    done(&answer, batch);
+}
+
+static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct batch *batch = arg;
+    batch->request = NULL;
+    batch->conn = conn;
+    if (!conn) {
+        scheduler_batch_ended(batch->runtime->scheduler, batch->kind, fault);
+        batch_abandon(batch);
+        return;
+    }
+    scheduler_fill(batch->runtime->scheduler, batch);
+    if (batch->n_members == 0)
+        batch_end(batch);
+    else
+        batch_take(batch);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct batch *batch = arg;
+    (void)fd;
+    (void)what;
+    batch_run(batch);
+}
+
+enum {
+    CONNECTION_WAIT_US = 5 * 1000 * 1000,
+};
+
+bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fault)
+{
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return fault_no_memory(fault);
+    batch->runtime = runtime;
+    batch->kind = kind;
+    batch->members_end = &batch->members;
+    region_init(&batch->region, BATCH_REGION_BYTES_MAX);
+    LIST_INSERT_HEAD(&runtime->batches, batch, link);
+    batch->rows = batch_rows_new(&batch->region);
+    batch->pipeline = pg_pipeline_new();
+    batch->timer = event_new(runtime->base, -1, 0, on_timer, batch);
+    bool ok = batch->rows && batch->pipeline && batch->timer;
+    if (!ok)
+        fault_no_memory(fault);
+    ok = ok && pg_pool_take(runtime->pool, PG_POOL_ORDINARY, CONNECTION_WAIT_US, on_connection,
+                            batch, &batch->request, fault);
+    if (!ok)
+        batch_abandon(batch);
+    return ok;
+}
+
+/* ---- the end ---- */
+
+static void free_scripts(struct batch *batch)
+{
+    for (struct member *member = batch->members; member; member = member->next) {
+        script_free(member->script);
+        member->script = NULL;
+    }
+}
+
+static void free_batch(struct batch *batch)
+{
+    free_scripts(batch);
+    commit_lookup_cancel(batch->lookup);
+    LIST_REMOVE(batch, link);
+    batch_rows_free(batch->rows);
+    pg_pipeline_free(batch->pipeline);
+    if (batch->timer)
+        event_free(batch->timer);
+    region_done(&batch->region);
+    free(batch);
+}
+
+/* Gives back those that run again or were refused, the last first, as the lock queue wants it. */
+static void give_back(struct batch *batch, struct member *member)
+{
+    if (!member)
+        return;
+    give_back(batch, member->next);
+    struct scheduler *scheduler = batch->runtime->scheduler;
+    if (member->fate == FATE_REFUSED)
+        scheduler_refused(scheduler, member->execution);
+    else if (member->fate == FATE_AGAIN || member->fate == FATE_OPEN)
+        scheduler_again(scheduler, member->execution, member->delay_us);
+}
+
+void batch_end(struct batch *batch)
+{
+    struct runtime *runtime = batch->runtime;
+    enum batch_kind kind = batch->kind;
+    batch_enter(batch, BATCH_OVER);
+    if (batch->conn)
+        pg_pool_give(runtime->pool, batch->conn);
+    batch->conn = NULL;
+    free_scripts(batch);
+    give_back(batch, batch->members);
+    for (struct member *member = batch->members, *next; member; member = next) {
+        next = member->next;
+        if (member->fate == FATE_KEPT || member->fate == FATE_DROPPED)
+            runtime_conclude(runtime, member->execution,
+                             /* recorded= */ member->fate == FATE_KEPT);
+    }
+    batch->members = NULL;
+    free_batch(batch);
+    scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
+}
+
+void batch_abandon(struct batch *batch)
+{
+    bool sent = batch->state == BATCH_SAVING || batch->state == BATCH_LOOKING_UP;
+    if (batch->request)
+        pg_pool_cancel(batch->request);
+    if (batch->conn) {
+        batch_enter(batch, BATCH_OVER);
+        pg_pool_give(batch->runtime->pool, batch->conn);
+    }
+    free_scripts(batch);
+    for (struct member *member = batch->members; member; member = member->next) {
+        bool perhaps = sent && member->fate == FATE_KEPT;
+        if (member->fate != FATE_DROPPED)
+            execution_set_outcome(member->execution, perhaps ? STATUS_UNKNOWN : STATUS_FAILED,
+                                  "the host stopped before it ended");
+    }
+    free_batch(batch);
+}
+
+/* ---- running ---- */
+
+enum {
+    LOOP_BUSY_US = 5 * 1000, /* after so long the loop turns before more scripts run */
+};
+
+static bool conflicts(const struct execution *a, const struct execution *b)
+{
+    return a->locks && b->locks && lock_set_conflicts(a->locks, b->locks);
+}
+
+/* Those behind it on conflicting paths may not overtake it, or what they loaded is old. */
+static void hold_back_later(struct member *member, enum member_fate fate)
+{
+    for (struct member *later = member->next; later; later = later->next) {
+        if (later->fate == FATE_OPEN && conflicts(member->execution, later->execution)) {
+            later->fate = fate;
+            hold_back_later(later, fate);
+        }
+    }
+}
+
+void batch_hold_back_refused(struct batch *batch)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_REFUSED)
+            hold_back_later(member, FATE_REFUSED);
+}
+
+void member_drop_for_fault(struct member *member, const struct fault *fault)
+{
+    enum execution_status status = STATUS_FAILED;
+    switch (fault->kind) {
+    case FAULT_INVALID: status = STATUS_INVALID; break;
+    case FAULT_MISSING: status = STATUS_MISSING; break;
+    case FAULT_NONE:
+    case FAULT_CONFLICT:
+    case FAULT_DATABASE:
+    case FAULT_SCRIPT:
+    case FAULT_EXHAUSTED:
+    case FAULT_CANCELLED:
+    case FAULT_UNKNOWN: break;
+    }
+    member_drop(member, status, fault->text);
+}
+
+bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault)
+{
+    const struct activity *activity = execution_activity(member->execution);
+    enum version_check check = activity->on_conflict == ON_CONFLICT_OVERWRITE ? VERSION_IGNORED
+                                                                             : VERSION_CHECKED;
+    for (int i = 0; i < script_n_changes(member->script); i++)
+        if (!batch_rows_keep(batch->rows, script_change(member->script, i), check, fault))
+            return false;
+    return true;
+}
+
+static void end_member_well(struct batch *batch, struct member *member, struct fault *fault)
+{
+    json_t *output = NULL;
+    if (!script_settle(member->script, fault) || !script_output(member->script, &output, fault)) {
+        member_drop_for_fault(member, fault);
+        return;
+    }
+    json_decref(member->execution->output);
+    member->execution->output = output;
+    if (!batch_keep_changes(batch, member, fault)) {
+        batch->failing = true; /* half of its changes may be kept in memory: nothing is saved */
+        member_drop_for_fault(member, fault);
+        return;
+    }
+    member->fate = FATE_KEPT;
+    if (batch_rows_spread(batch->rows))
+        hold_back_later(member, FATE_AGAIN);
+}
+
+static void end_running(struct batch *batch, struct member *member)
+{
+    if (member->fate == FATE_KEPT || member->fate == FATE_DROPPED)
+        script_flush_log(member->script);
+    script_free(member->script);
+    member->script = NULL;
+    batch->running = NULL;
+}
+
+/* What the script did. True if the member has ended, false if it goes on later. */
+static bool script_went(struct batch *batch, struct member *member, enum script_state state,
+                        struct fault *fault)
+{
+    bool alone = batch_is_alone(batch);
+    struct timeval now = {0};
+    switch (state) {
+    case SCRIPT_ENDED: end_member_well(batch, member, fault); break;
+    case SCRIPT_BLOCKED: member_drop(member, STATUS_BLOCKED, "the guard said no"); break;
+    case SCRIPT_FAILED: member_drop_for_fault(member, fault); break;
+    case SCRIPT_ASKS:
+        if (alone) {
+            batch_ask(batch);
+            return false;
+        }
+        member->execution->plan->needs_alone = true;
+        member_again(member, /* alone= */ true, 0);
+        hold_back_later(member, FATE_AGAIN);
+        break;
+    case SCRIPT_SLICED:
+        if (alone) {
+            event_add(batch->timer, &now);
+            return false;
+        }
+        member_again(member, /* alone= */ true, 0);
+        hold_back_later(member, FATE_AGAIN);
+        break;
+    }
+    end_running(batch, member);
+    return true;
+}
+
+/* Binds the rows that were loaded for it; false if it ended here (a required row is missing). */
+static bool bind_data(struct batch *batch, struct member *member)
+{
+    const struct workflow *workflow = member->execution->workflow;
+    struct fault fault;
+    for (int i = 0; i < workflow->definition->n_data; i++) {
+        const struct data_plan *plan = &workflow->data[i];
+        int slot = member->slots[i];
+        if (!plan->declaration->list && plan->declaration->required &&
+            batch_rows_n_found(batch->rows, slot) == 0) {
+            fault_set(&fault, FAULT_MISSING, "%s:%d: data.%s: no such row in table %s",
+                      workflow->definition->file, plan->declaration->line, plan->declaration->name,
+                      plan->declaration->table);
+            member_drop_for_fault(member, &fault);
+            return false;
+        }
+        if (!script_bind(member->script, plan, slot, &fault)) {
+            member_drop_for_fault(member, &fault);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool start_member(struct batch *batch, struct member *member)
+{
+    struct fault fault;
+    member->execution->attempts++;
+    member->execution->granted_us = batch->granted_us;
+    batch->running = member;
+    if (!script_new(member->execution, &batch->region, batch->rows, &member->script, &fault)) {
+        member_drop_for_fault(member, &fault);
+        batch->running = NULL;
+        return true;
+    }
+    if (!bind_data(batch, member)) {
+        end_running(batch, member);
+        return true;
+    }
+    enum script_state state = script_start(member->script, &fault);
+    return script_went(batch, member, state, &fault);
+}
+
+static bool resume_member(struct batch *batch, struct member *member)
+{
+    struct fault fault;
+    if (clock_monotonic_us() >= batch->deadline_us) {
+        member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
+        end_running(batch, member);
+        return true;
+    }
+    enum script_state state = script_resume(member->script, &fault);
+    return script_went(batch, member, state, &fault);
+}
+
+static struct member *next_open(struct batch *batch)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN)
+            return member;
+    return NULL;
+}
+
+static bool anything_kept(const struct batch *batch)
+{
+    for (const struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT)
+            return true;
+    return false;
+}
+
+void batch_run(struct batch *batch)
+{
+    struct member *member;
+    struct timeval now = {0};
+    int64_t started_us = clock_monotonic_us();
+    if (batch->state != BATCH_RUNNING)
+        batch_enter(batch, BATCH_RUNNING);
+    if (batch->running && !resume_member(batch, batch->running))
+        return;
+    while ((member = next_open(batch))) {
+        if (clock_monotonic_us() - started_us > LOOP_BUSY_US) {
+            event_add(batch->timer, &now);
+            return;
+        }
+        if (!start_member(batch, member))
+            return;
+    }
+    if (anything_kept(batch) && !batch->failing)
+        batch_save(batch);
+    else
+        batch_leave(batch);
+}

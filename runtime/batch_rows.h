@@ -1,0 +1,83 @@
+/*
+ * The rows that one transaction has loaded, each once however often it was asked for, and what its
+ * members changed in them, in order. Builds the statements that load and save them.
+ */
+#pragma once
+#include "pg_pipeline.h"
+#include "row.h"
+#include "text.h"
+
+struct batch_rows;
+struct data_plan;
+
+enum {
+    BATCH_ROWS_MAX = 10000, /* rows of one transaction */
+};
+
+/* region gives all memory and outlives the rows. NULL without memory. */
+struct batch_rows *batch_rows_new(struct region *region);
+void batch_rows_free(struct batch_rows *rows);
+
+/* Asks for the row (or, for a list, the rows) where the columns have these texts; order is SQL for
+ * ORDER BY over t, "" = none. The same question twice is the same slot. Returns the slot, or -1 with
+ * *fault. Values are copied. */
+int batch_rows_want(struct batch_rows *rows, const struct table *table, const int *columns,
+                    int n_columns, const char *const *values, const char *order,
+                    struct fault *fault);
+
+/* Adds the statements that load every slot not loaded yet: one a table and key. */
+void batch_rows_add_loads(struct batch_rows *rows, struct pg_pipeline *pipeline);
+
+/* Reads their results. */
+MUST_CHECK bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results,
+                                      struct fault *fault);
+
+/* Forgets what was loaded: the next batch_rows_add_loads asks again for every slot. Rows are filled
+ * anew in place; one that is gone becomes ROW_ABSENT. */
+void batch_rows_forget(struct batch_rows *rows);
+
+int batch_rows_n_found(const struct batch_rows *rows, int slot);
+struct row *batch_rows_found(const struct batch_rows *rows, int slot, int i);
+
+/* What a slot asked for: the texts of its columns. */
+int batch_rows_n_columns(const struct batch_rows *rows, int slot);
+int batch_rows_column(const struct batch_rows *rows, int slot, int i);
+const char *batch_rows_value(const struct batch_rows *rows, int slot, int i);
+
+/* Makes a row of a RETURNING list that began with 0, ctid, xmin and has all columns: a row that this
+ * transaction inserted. NULL with *fault. */
+struct row *batch_rows_adopt(struct batch_rows *rows, const struct table *table,
+                             const PGresult *result, struct fault *fault);
+
+/* "0, ctid, xmin, columns...": what batch_rows_adopt reads. */
+void batch_rows_add_returning(const struct table *table, struct text *sql);
+
+/* Which versions count when a row is saved. */
+enum version_check {
+    VERSION_CHECKED,
+    VERSION_IGNORED, /* last writer wins */
+};
+
+/* Keeps a member's change: later members see it, and it will be saved. */
+MUST_CHECK bool batch_rows_keep(struct batch_rows *rows, struct row_change *change,
+                                enum version_check check, struct fault *fault);
+
+/* Adds the DELETE of a row that stands in the table; no change of it may be unsaved. */
+void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
+                           struct pg_pipeline *pipeline);
+
+/* True if a kept change may have altered what others loaded beyond the row itself. */
+bool batch_rows_spread(const struct batch_rows *rows);
+
+/* True if some kept change is not saved yet. */
+bool batch_rows_unsaved(const struct batch_rows *rows);
+
+/* Adds the statements that save all kept changes: tables in one fixed order, rows locked in key order
+ * first with their versions checked, then the updates. */
+void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline);
+
+/* False when memory ran out while statements were built: the pipeline must not be sent. */
+MUST_CHECK bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault);
+
+/* The saves were executed: the rows' versions are this transaction's own now. */
+void batch_rows_saved(struct batch_rows *rows);

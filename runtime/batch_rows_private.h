@@ -1,0 +1,102 @@
+/* What batch_rows.c (asking, loading) and batch_rows_save.c (keeping, saving) share. */
+#pragma once
+#include "batch_rows.h"
+
+#include <stdlib.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+enum {
+    SCRATCH_BYTES_MAX = 64 << 20,
+    IDENTITY_BYTES = 48,
+    SAVE_TEXTS = PG_PARAMS_MAX,
+};
+
+/* One statement of loading: the slots of one table asked for by the same columns. */
+struct load {
+    struct load *next;
+    const struct table *table;
+    const int *columns;
+    int n_columns;
+    const char *order; /* SQL for ORDER BY, "" = none */
+    int n_asked;   /* in the present pipeline */
+    int statement; /* its index there; -1 = none */
+    struct slot **by_ordinal;
+};
+
+struct slot {
+    struct load *load;
+    const char *const *values;
+    const char *question;
+    int number;
+    int ordinal;
+    bool loaded;
+    struct held **found;
+    int n_found;
+    int n_before;
+    int found_capacity;
+    UT_hash_handle hh;
+};
+
+struct held {
+    struct row row;
+    char identity[IDENTITY_BYTES];
+    const int *id_columns; /* what finds the row again */
+    int n_id_columns;
+    int n_updates;         /* kept and not saved */
+    bool merges;           /* all of them may become one UPDATE */
+    bool version_ignored;
+    uint64_t *assigned; /* union over the updates, while they merge */
+    const struct cell *first_cells; /* as before the first of them: what finds the row */
+    UT_hash_handle hh;
+};
+
+/* One kept change, in the order of the members. */
+struct update {
+    struct held *held;
+    const struct cell *before;
+    const struct cell *after;
+    const uint64_t *assigned;
+};
+
+struct batch_rows {
+    struct region *region;
+    struct load *loads;
+    struct slot **slots;
+    int n_slots, slots_capacity;
+    struct slot *slots_by_question;
+    struct held **held;
+    int n_held, held_capacity;
+    struct held *held_by_identity;
+    struct update *updates;
+    int n_updates, updates_capacity;
+    struct text scratch;
+    struct text texts[SAVE_TEXTS]; /* array parameters under construction */
+    bool spread;
+    bool failed; /* memory ran out while statements were built */
+};
+
+/* Makes room for one more element; false without memory. */
+#define GROW(array, n, capacity)                                                                   \
+    batch_rows_grow((void **)&(array), sizeof *(array), (n), &(capacity))
+static inline bool batch_rows_grow(void **array, size_t size, int n, int *capacity)
+{
+    if (n < *capacity)
+        return true;
+    int wanted = *capacity ? 2 * *capacity : 8;
+    void *grown = realloc(*array, (size_t)wanted * size);
+    if (!grown)
+        return false;
+    *array = grown;
+    *capacity = wanted;
+    return true;
+}
+
+/* The element type in which values of a column travel, and the SQL that turns element NAMEn of v into
+ * the column's type. Simple types travel as themselves, others as text: an array of arrays would be
+ * flattened by unnest. */
+const char *batch_rows_array_type(const struct column *column);
+void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n);
+
+/* Empties parameter text i for building. */
+void batch_rows_text(struct batch_rows *rows, int i);

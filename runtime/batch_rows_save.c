@@ -1,0 +1,398 @@
+#include "batch_rows_private.h"
+#include "pg_array.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- how values travel ---- */
+
+static bool travels_as_itself(const struct column *column)
+{
+    switch (column->kind) {
+    case COLUMN_INT2:
+    case COLUMN_INT4:
+    case COLUMN_INT8:
+    case COLUMN_FLOAT4:
+    case COLUMN_FLOAT8:
+    case COLUMN_BOOLEAN: return true;
+    case COLUMN_TEXT: return strcmp(column->type_name, "text") == 0;
+    case COLUMN_NUMERIC:
+    case COLUMN_JSON:
+    case COLUMN_TIMESTAMP:
+    case COLUMN_OTHER: return false;
+    }
+    return false;
+}
+
+const char *batch_rows_array_type(const struct column *column)
+{
+    return travels_as_itself(column) ? column->type_name : "text";
+}
+
+void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n)
+{
+    if (travels_as_itself(column))
+        text_addf(sql, "v.%s%d", name, n);
+    else
+        text_addf(sql, "CAST(v.%s%d AS %s)", name, n, column->type_name);
+}
+
+void batch_rows_text(struct batch_rows *rows, int i)
+{
+    if (!rows->texts[i].limit_bytes)
+        text_init(&rows->texts[i], SCRATCH_BYTES_MAX);
+    text_clear(&rows->texts[i]);
+}
+
+/* ---- keeping ---- */
+
+static size_t bit_words(const struct table *table)
+{
+    return ((size_t)table->n_columns + 63) / 64;
+}
+
+static bool bit(const uint64_t *bits, int i)
+{
+    return bits[i / 64] >> (i % 64) & 1;
+}
+
+static bool all_mergeable(const struct table *table, const uint64_t *assigned)
+{
+    for (int i = 0; i < table->n_columns; i++)
+        if (bit(assigned, i) && !table->columns[i].mergeable)
+            return false;
+    return table->mergeable;
+}
+
+static bool touches_key(const struct table *table, const uint64_t *assigned)
+{
+    for (int u = 0; u < table->n_unique_keys; u++)
+        for (const int *column = table->unique_keys[u]; *column >= 0; column++)
+            if (bit(assigned, *column))
+                return true;
+    for (int i = 0; i < table->n_primary_key; i++)
+        if (bit(assigned, table->primary_key[i]))
+            return true;
+    return false;
+}
+
+bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum version_check check,
+                     struct fault *fault)
+{
+    struct held *held = (struct held *)change->row; /* the row is its first member */
+    const struct table *table = change->row->table;
+    size_t n_words = bit_words(table);
+    if (!row_change_any(change))
+        return true;
+    if (!held->assigned)
+        held->assigned = region_take(rows->region, n_words * sizeof *held->assigned);
+    if (!held->assigned || !GROW(rows->updates, rows->n_updates, rows->updates_capacity))
+        return fault_no_memory(fault);
+    if (held->n_updates == 0) {
+        held->merges = true;
+        held->first_cells = held->row.cells;
+        memset(held->assigned, 0, n_words * sizeof *held->assigned);
+    }
+    for (size_t w = 0; w < n_words; w++)
+        held->assigned[w] |= change->assigned[w];
+    held->merges = held->merges && all_mergeable(table, change->assigned);
+    held->version_ignored = check == VERSION_IGNORED;
+    held->n_updates++;
+    rows->updates[rows->n_updates++] = (struct update){.held = held,
+                                                       .before = held->row.cells,
+                                                       .after = change->cells,
+                                                       .assigned = change->assigned};
+    held->row.cells = change->cells;
+    rows->spread = rows->spread || table->writes_spread || touches_key(table, change->assigned);
+    return true;
+}
+
+bool batch_rows_unsaved(const struct batch_rows *rows)
+{
+    return rows->n_updates > 0;
+}
+
+/* ---- saving ---- */
+
+/* What is saved together: rows of one table found by the same columns. */
+static int compare_groups(const struct held *a, const struct held *b)
+{
+    if (a->row.table->oid != b->row.table->oid)
+        return a->row.table->oid < b->row.table->oid ? -1 : 1;
+    if (a->id_columns != b->id_columns)
+        return (uintptr_t)a->id_columns < (uintptr_t)b->id_columns ? -1 : 1;
+    return 0;
+}
+
+static int compare_updates(const void *a, const void *b)
+{
+    const struct update *x = *(const struct update *const *)a, *y = *(const struct update *const *)b;
+    int order = compare_groups(x->held, y->held);
+    return order ? order : x < y ? -1 : x > y;
+}
+
+static void add_cell(struct text *array, const struct cell *cell)
+{
+    char buffer[CELL_BUFFER_BYTES];
+    pg_array_add(array, cell_write(cell, buffer));
+}
+
+static const char *version_of(const struct held *held)
+{
+    return held->version_ignored || !held->row.xmin[0] ? NULL : held->row.xmin;
+}
+
+/* "unnest($2::bigint[], ...) AS v(k1, ..." up to the key columns; the caller goes on. */
+static void add_key_types(struct text *sql, const struct held *held, int first_param)
+{
+    for (int i = 0; i < held->n_id_columns; i++)
+        text_addf(sql, "%s$%d::%s[]", i ? ", " : "", first_param + i,
+                  batch_rows_array_type(&held->row.table->columns[held->id_columns[i]]));
+}
+
+static void add_key_names(struct text *sql, const struct held *held)
+{
+    for (int i = 0; i < held->n_id_columns; i++)
+        text_addf(sql, "%sk%d", i ? ", " : "", i + 1);
+}
+
+static void add_key_match(struct text *sql, const struct held *held)
+{
+    for (int i = 0; i < held->n_id_columns; i++) {
+        const struct column *column = &held->row.table->columns[held->id_columns[i]];
+        text_addf(sql, "%st.%s = ", i ? " AND " : "", column->quoted);
+        batch_rows_add_value(sql, column, "k", i + 1);
+    }
+}
+
+/* Begins the parameters: 0 = the expected count (set by the caller), then one array a key column. */
+static int begin_arrays(struct batch_rows *rows, int n)
+{
+    for (int i = 0; i < n; i++) {
+        batch_rows_text(rows, i);
+        pg_array_begin(&rows->texts[i]);
+    }
+    return n;
+}
+
+static void add_keys(struct batch_rows *rows, const struct held *held, const struct cell *cells)
+{
+    for (int i = 0; i < held->n_id_columns; i++)
+        add_cell(&rows->texts[i], &cells[held->id_columns[i]]);
+}
+
+/* Sends rows->scratch with the count and the first n arrays. */
+static void add_statement(struct batch_rows *rows, struct pg_pipeline *pipeline, int n_expected,
+                          int n_arrays)
+{
+    char count[16];
+    const char *params[PG_PARAMS_MAX];
+    snprintf(count, sizeof count, "%d", n_expected);
+    params[0] = count;
+    for (int i = 0; i < n_arrays; i++) {
+        pg_array_end(&rows->texts[i]);
+        params[i + 1] = text_chars(&rows->texts[i]);
+        rows->failed = rows->failed || rows->texts[i].failed;
+    }
+    rows->failed = rows->failed || rows->scratch.failed;
+    pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), n_arrays + 1, params);
+}
+
+/* Locks the rows of a group in key order, checking the versions of those that were loaded. */
+static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                      struct update *const *updates, int n)
+{
+    const struct held *some = updates[0]->held;
+    struct text *sql = &rows->scratch;
+    int n_rows = 0, n_keys = some->n_id_columns;
+    int n_arrays = begin_arrays(rows, n_keys + 1);
+    for (int i = 0; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        if (updates[i]->before != held->first_cells)
+            continue; /* a later update of a row that stands here already */
+        add_keys(rows, held, held->first_cells);
+        pg_array_add(&rows->texts[n_keys], version_of(held));
+        n_rows++;
+    }
+    text_clear(sql);
+    text_add_chars(sql, "SELECT @schema@.expect(count(*), $1::bigint, ");
+    text_add_chars(sql, "'rows changed by somebody else') FROM (SELECT 1 FROM ");
+    text_addf(sql, "%s t JOIN unnest(", some->row.table->quoted);
+    add_key_types(sql, some, 2);
+    text_addf(sql, ", $%d::xid[]) AS v(", n_keys + 2);
+    add_key_names(sql, some);
+    text_add_chars(sql, ", x) ON ");
+    add_key_match(sql, some);
+    text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x) ORDER BY ");
+    for (int i = 0; i < n_keys; i++)
+        text_addf(sql, "%st.%s", i ? ", " : "",
+                  some->row.table->columns[some->id_columns[i]].quoted);
+    text_add_chars(sql, " FOR UPDATE OF t) s");
+    add_statement(rows, pipeline, n_rows, n_arrays);
+}
+
+static void add_update_sql(struct text *sql, const struct held *held, const uint64_t *assigned,
+                           bool checks_version, int *n_arrays)
+{
+    const struct table *table = held->row.table;
+    int param = held->n_id_columns + 1, n_set = 0;
+    text_clear(sql);
+    text_addf(sql, "WITH u AS (UPDATE %s t SET ", table->quoted);
+    for (int c = 0; c < table->n_columns; c++) {
+        if (!bit(assigned, c))
+            continue;
+        text_addf(sql, "%s%s = ", n_set ? ", " : "", table->columns[c].quoted);
+        batch_rows_add_value(sql, &table->columns[c], "c", ++n_set);
+    }
+    text_add_chars(sql, " FROM unnest(");
+    add_key_types(sql, held, 2);
+    for (int c = 0; c < table->n_columns; c++)
+        if (bit(assigned, c))
+            text_addf(sql, ", $%d::%s[]", ++param, batch_rows_array_type(&table->columns[c]));
+    if (checks_version)
+        text_addf(sql, ", $%d::xid[]", ++param);
+    text_add_chars(sql, ") AS v(");
+    add_key_names(sql, held);
+    for (int i = 1; i <= n_set; i++)
+        text_addf(sql, ", c%d", i);
+    text_add_chars(sql, checks_version ? ", x) WHERE " : ") WHERE ");
+    add_key_match(sql, held);
+    if (checks_version)
+        text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x)");
+    text_add_chars(sql, " RETURNING 1) SELECT @schema@.expect(count(*), $1::bigint, ");
+    text_add_chars(sql, "'rows changed by somebody else') FROM u");
+    *n_arrays = param - 1;
+}
+
+static bool same_columns(const struct held *a, const struct held *b)
+{
+    return memcmp(a->assigned, b->assigned, bit_words(a->row.table) * sizeof *a->assigned) == 0;
+}
+
+static void add_update_values(struct batch_rows *rows, const struct held *held,
+                              const struct cell *before, const struct cell *after,
+                              const uint64_t *assigned)
+{
+    int at = held->n_id_columns;
+    add_keys(rows, held, before);
+    for (int c = 0; c < held->row.table->n_columns; c++)
+        if (bit(assigned, c))
+            add_cell(&rows->texts[at++], &after[c]);
+}
+
+/* One UPDATE for all rows of the group that merge and have the same columns as updates[at]. */
+static void add_merged(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                       struct update *const *updates, int at, int n)
+{
+    const struct held *first = updates[at]->held;
+    int n_arrays = 0, n_rows = 0;
+    add_update_sql(&rows->scratch, first, first->assigned, /* checks_version= */ false, &n_arrays);
+    begin_arrays(rows, n_arrays);
+    for (int i = at; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        if (!held->merges || updates[i]->before != held->first_cells || !same_columns(held, first))
+            continue;
+        add_update_values(rows, held, held->first_cells, held->row.cells, held->assigned);
+        n_rows++;
+    }
+    add_statement(rows, pipeline, n_rows, n_arrays);
+}
+
+static bool merged_earlier(struct update *const *updates, int at)
+{
+    for (int i = 0; i < at; i++)
+        if (updates[i]->held->merges && updates[i]->before == updates[i]->held->first_cells &&
+            same_columns(updates[i]->held, updates[at]->held))
+            return true;
+    return false;
+}
+
+static void add_single(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                       const struct update *update, bool checks_version)
+{
+    const struct held *held = update->held;
+    int n_arrays = 0;
+    add_update_sql(&rows->scratch, held, update->assigned, checks_version, &n_arrays);
+    begin_arrays(rows, n_arrays);
+    add_update_values(rows, held, update->before, update->after, update->assigned);
+    if (checks_version)
+        pg_array_add(&rows->texts[n_arrays - 1], version_of(held));
+    add_statement(rows, pipeline, 1, n_arrays);
+}
+
+static void add_group(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                      struct update *const *updates, int n)
+{
+    if (n == 1) {
+        add_single(rows, pipeline, updates[0], /* checks_version= */ true);
+        return;
+    }
+    add_locks(rows, pipeline, updates, n);
+    for (int i = 0; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        if (held->merges && updates[i]->before == held->first_cells && !merged_earlier(updates, i))
+            add_merged(rows, pipeline, updates, i, n);
+    }
+    for (int i = 0; i < n; i++)
+        if (!updates[i]->held->merges)
+            add_single(rows, pipeline, updates[i], /* checks_version= */ false);
+}
+
+void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
+{
+    if (rows->n_updates == 0)
+        return;
+    struct update **sorted = calloc((size_t)rows->n_updates, sizeof *sorted);
+    if (!sorted) {
+        rows->failed = true;
+        return;
+    }
+    for (int i = 0; i < rows->n_updates; i++)
+        sorted[i] = &rows->updates[i];
+    qsort(sorted, (size_t)rows->n_updates, sizeof *sorted, compare_updates);
+    for (int from = 0, to; from < rows->n_updates; from = to) {
+        to = from + 1;
+        while (to < rows->n_updates && compare_groups(sorted[from]->held, sorted[to]->held) == 0)
+            to++;
+        add_group(rows, pipeline, sorted + from, to - from);
+    }
+    free(sorted);
+}
+
+void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
+                           struct pg_pipeline *pipeline)
+{
+    struct held *held = (struct held *)row;
+    struct text *sql = &rows->scratch;
+    int n_keys = held->n_id_columns, n_arrays = begin_arrays(rows, n_keys + 1);
+    bool ignored = check == VERSION_IGNORED || !row->xmin[0];
+    add_keys(rows, held, row->cells);
+    pg_array_add(&rows->texts[n_keys], ignored ? NULL : row->xmin);
+    text_clear(sql);
+    text_addf(sql, "WITH u AS (DELETE FROM %s t USING unnest(", row->table->quoted);
+    add_key_types(sql, held, 2);
+    text_addf(sql, ", $%d::xid[]) AS v(", n_keys + 2);
+    add_key_names(sql, held);
+    text_add_chars(sql, ", x) WHERE ");
+    add_key_match(sql, held);
+    text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x) RETURNING 1) ");
+    text_add_chars(sql, "SELECT @schema@.expect(count(*), $1::bigint, ");
+    text_add_chars(sql, "'rows changed by somebody else') FROM u");
+    add_statement(rows, pipeline, 1, n_arrays);
+    rows->spread = true;
+}
+
+void batch_rows_saved(struct batch_rows *rows)
+{
+    for (int i = 0; i < rows->n_updates; i++) {
+        struct held *held = rows->updates[i].held;
+        held->n_updates = 0;
+        held->row.xmin[0] = '\0';
+    }
+    rows->n_updates = 0;
+}
+
+bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault)
+{
+    return rows->failed ? fault_no_memory(fault) : true;
+}

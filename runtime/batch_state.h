@@ -1,0 +1,108 @@
+/* What batch.c (life, members), batch_steps.c (pipelines) and batch_ask.c (requests of scripts) share. */
+#pragma once
+#include "batch.h"
+#include "commit_lookup.h"
+#include "script.h"
+
+enum {
+    BATCH_REGION_BYTES_MAX = 256 << 20,
+    DEADLINE_BYTES = 48,
+    NO_STATEMENT = -1,
+};
+
+enum batch_state {
+    BATCH_CONNECTING, /* awaits a connection */
+    BATCH_TAKING,     /* awaits begin, limits and tries (or the wait), and the loads */
+    BATCH_LOADING,    /* a waited grant: awaits the limits and the loads */
+    BATCH_RUNNING,    /* scripts run; awaits nothing, the loop's turn, or the end of a sleep */
+    BATCH_ASKING,     /* awaits what a script asked of the database */
+    BATCH_SAVING,     /* awaits saves and commit */
+    BATCH_LEAVING,    /* awaits ROLLBACK */
+    BATCH_LOOKING_UP, /* the commit's answer was lost: awaits what became of it */
+    BATCH_OVER,
+};
+
+/* What becomes of a member when the batch ends. */
+enum member_fate {
+    FATE_OPEN,    /* not decided: has not run, or is running */
+    FATE_KEPT,    /* ran well: its changes are committed with the batch */
+    FATE_DROPPED, /* ended without changes; its outcome is set */
+    FATE_REFUSED, /* did not get its lock */
+    FATE_AGAIN,   /* runs again, in its place; see delay_us */
+};
+
+struct member {
+    struct execution *execution;
+    enum member_fate fate;
+    bool granted;
+    int64_t delay_us;
+    int *slots; /* of batch_rows, one per data declaration */
+    struct script *script;
+    struct member *next;
+};
+
+struct batch {
+    struct runtime *runtime;
+    enum batch_kind kind;
+    enum batch_state state;
+    struct pg_request *request;
+    struct pg_conn *conn;
+    struct pg_pipeline *pipeline;
+    struct region region;
+    struct batch_rows *rows;
+    struct member *members; /* in their order */
+    struct member **members_end;
+    int n_members;
+    int n_entries; /* advisory locks */
+    struct member *running; /* its script runs, asks or sleeps */
+    struct event *timer;
+    struct commit_lookup *lookup;
+    char attempt[UUID_TEXT_BYTES]; /* of the commit mark */
+    char deadline[DEADLINE_BYTES]; /* by the database's clock */
+    int64_t granted_us;
+    int64_t deadline_us; /* by ours, not before the database's */
+    int64_t waiting_us;  /* the smallest waiting timeout of the members */
+    /* indexes of statements in the pipeline in flight */
+    int at_begin, at_try, at_granted, at_commit, at_ask;
+    const struct table *ask_table; /* of the request under way */
+    int ask_slot;
+    bool failing; /* what is in memory must not be saved: nothing but ROLLBACK */
+    LIST_ENTRY(batch) link;
+};
+
+/* The only place where batch->state changes. */
+void batch_enter(struct batch *batch, enum batch_state state);
+
+/* True if it carries one execution: only then does an error of the database count for it. */
+bool batch_is_alone(const struct batch *batch);
+
+/* Sends batch->pipeline; an answer that fails on the way is told to done as a lost connection. */
+void batch_send(struct batch *batch, int64_t timeout_us, pg_answer_fn *done);
+
+/* Steps, each the continuation of the one before. */
+void batch_take(struct batch *batch);
+void batch_run(struct batch *batch); /* starts, or goes on where a script stopped */
+void batch_save(struct batch *batch);
+void batch_leave(struct batch *batch);
+void batch_end(struct batch *batch);
+
+/* The running member's script asks for something. */
+void batch_ask(struct batch *batch);
+
+/* The database refused, or the connection went, before a commit was sent: nothing has happened. */
+void batch_failed(struct batch *batch, const struct pg_answer *answer);
+
+/* Keeps what a member's script has changed so far; later members see it. */
+MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member,
+                                   struct fault *fault);
+
+/* Adds the limits of what is left to the deadline. */
+void batch_add_limits(struct batch *batch);
+
+/* Members that stand behind a refused one on conflicting paths are refused with it. */
+void batch_hold_back_refused(struct batch *batch);
+
+/* Decides for one member. */
+void member_drop(struct member *member, enum execution_status status, const char *reason);
+void member_drop_for_fault(struct member *member, const struct fault *fault);
+void member_again(struct member *member, bool alone, int64_t delay_us);

@@ -1,0 +1,571 @@
+/* The pipelines of a batch: taking the locks and loading, saving and committing, leaving. */
+#include "batch_fault.h"
+#include "history.h"
+#include "locks_sql.h"
+#include "batch_state.h"
+#include "clock.h"
+#include "pg_array.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+#include "task.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ANSWER_GRACE_US = 2 * 1000 * 1000, /* after the server's own limits: then it counts as lost */
+    ROW_WAIT_BATCH_MS = 50,            /* one member's foreign row lock may not stop its neighbours */
+    RETRY_FIRST_US = 2 * 1000,
+    RETRY_MAX_US = 200 * 1000,
+    AWAY_PAUSE_US = 100 * 1000,
+    ORDER_BYTES_MAX = 16 << 10,
+    LOOK_UP_US = 10 * 1000 * 1000, /* at least so long is asked what became of a commit */
+};
+
+static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+static const char COMMIT_TEXT[] = "COMMIT";
+static const char ROLLBACK_TEXT[] = "ROLLBACK";
+static const char CONSTRAINTS_TEXT[] = "SET CONSTRAINTS ALL IMMEDIATE";
+
+static int add_plain(struct batch *batch, const char *text)
+{
+    return pg_pipeline_add(batch->pipeline, PG_PREPARED, text, 0, NULL);
+}
+
+static const char *number(char buffer[24], int64_t value)
+{
+    snprintf(buffer, 24, "%lld", (long long)value);
+    return buffer;
+}
+
+/* A period in whole milliseconds for the server, at least 1: 0 would be for ever. */
+static int64_t whole_ms(int64_t us)
+{
+    return us <= 1000 ? 1 : (us + 999) / 1000;
+}
+
+/* ---- taking ---- */
+
+static void add_begin(struct batch *batch, int64_t publish_us)
+{
+    char idle[24], publish[24];
+    const char *params[] = {batch->runtime->tag, number(idle, whole_ms(batch->waiting_us)),
+                            number(publish, whole_ms(publish_us))};
+    add_plain(batch, BEGIN_TEXT);
+    batch->at_begin = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_BEGIN, 3, params);
+}
+
+static void add_granted(struct batch *batch)
+{
+    char waiting[24];
+    const char *params[] = {number(waiting, whole_ms(batch->waiting_us)), batch->runtime->tag};
+    batch->at_granted =
+        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
+}
+
+static void add_entries(const struct lock_set *set, struct text *keys, struct text *exclusive)
+{
+    for (int i = 0; i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
+        pg_array_add_int64(keys, entry->key);
+        pg_array_add(exclusive, entry->exclusive ? "t" : "f");
+    }
+}
+
+enum {
+    LOCK_TEXT_BYTES_MAX = 4 << 20,
+};
+
+/* The try of all members that want locks, or the wait of the one. */
+static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
+{
+    struct text sizes, keys, exclusive;
+    char budget[24];
+    int n_groups = 0;
+    text_init(&sizes, LOCK_TEXT_BYTES_MAX);
+    text_init(&keys, LOCK_TEXT_BYTES_MAX);
+    text_init(&exclusive, LOCK_TEXT_BYTES_MAX);
+    pg_array_begin(&sizes);
+    pg_array_begin(&keys);
+    pg_array_begin(&exclusive);
+    for (struct member *member = batch->members; member; member = member->next) {
+        const struct lock_set *set = member->execution->locks;
+        if (!set)
+            continue;
+        pg_array_add_int64(&sizes, lock_set_n_entries(set));
+        add_entries(set, &keys, &exclusive);
+        n_groups++;
+    }
+    pg_array_end(&sizes);
+    pg_array_end(&keys);
+    pg_array_end(&exclusive);
+    const char *tries[] = {text_chars(&sizes), text_chars(&keys), text_chars(&exclusive)};
+    const char *wait[] = {text_chars(&keys), text_chars(&exclusive),
+                          number(budget, whole_ms(budget_us))};
+    batch->at_try = NO_STATEMENT;
+    if (batch->kind == BATCH_WAIT)
+        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_WAIT, 3, wait);
+    else if (n_groups > 0)
+        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_TRY, 3, tries);
+    bool ok = text_ok(&sizes, fault) && text_ok(&keys, fault) && text_ok(&exclusive, fault);
+    text_done(&sizes);
+    text_done(&keys);
+    text_done(&exclusive);
+    return ok;
+}
+
+/* Evaluates the keys of one declared row and asks for it. */
+static bool want_row(struct batch *batch, struct member *member, struct scope *scope, int i,
+                     struct fault *fault)
+{
+    const struct workflow *workflow = member->execution->workflow;
+    const struct data_plan *plan = &workflow->data[i];
+    const struct data_declaration *declaration = plan->declaration;
+    const char *values[PG_PARAMS_MAX];
+    lua_State *L = sandbox_lua(batch->runtime->sandbox);
+    for (int k = 0; k < declaration->n_keys; k++) {
+        const struct column *column = &plan->table->columns[plan->columns[k]];
+        char *buffer = region_take(&batch->region, CELL_BUFFER_BYTES);
+        struct cell cell;
+        if (!buffer)
+            return fault_no_memory(fault);
+        if (!expression_evaluate(plan->values[k], scope, fault)) {
+            fault->kind = FAULT_INVALID;
+            return false;
+        }
+        bool ok = row_lua_to_cell(L, lua_gettop(L), column, &batch->region, &cell, fault);
+        lua_pop(L, 1);
+        if (ok && cell.kind == CELL_NULL)
+            ok = fault_set(fault, FAULT_INVALID, "it is nil");
+        if (!ok) {
+            fault->kind = FAULT_INVALID;
+            return fault_prefix(fault, "%s:%d: data.%s, key %s", workflow->definition->file,
+                                declaration->keys[k].value.line, declaration->name, column->name);
+        }
+        values[k] = cell_write(&cell, buffer);
+    }
+    struct text order;
+    text_init(&order, ORDER_BYTES_MAX);
+    for (int o = 0; o < declaration->n_order_by; o++)
+        text_addf(&order, "%st.%s%s", o ? ", " : "",
+                  table_column(plan->table, declaration->order_by[o].column)->quoted,
+                  declaration->order_by[o].descending ? " DESC" : "");
+    member->slots[i] = batch_rows_want(batch->rows, plan->table, plan->columns,
+                                       declaration->n_keys, values, text_chars(&order), fault);
+    text_done(&order);
+    return member->slots[i] >= 0;
+}
+
+static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
+{
+    int n_data = member->execution->workflow->definition->n_data;
+    struct scope *scope = NULL;
+    if (n_data == 0)
+        return true;
+    if (!scope_new(batch->runtime->sandbox, &scope, fault))
+        return false;
+    bool ok = execution_scope(member->execution, scope, fault);
+    for (int i = 0; ok && i < n_data; i++)
+        ok = want_row(batch, member, scope, i, fault);
+    scope_free(scope);
+    return ok;
+}
+
+/* Members whose keys cannot be evaluated end here, before anything is sent. */
+static void want_all_rows(struct batch *batch)
+{
+    struct fault fault;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN && !want_rows(batch, member, &fault))
+            member_drop(member, fault.kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
+                        fault.text);
+}
+
+static bool read_grant(struct batch *batch, const struct pg_answer *answer)
+{
+    PGresult *begun = answer->results[batch->at_begin];
+    if (strcmp(PQgetvalue(begun, 0, PQnfields(begun) - 1), "read committed") != 0)
+        return false;
+    snprintf(batch->deadline, sizeof batch->deadline, "%s",
+             PQgetvalue(answer->results[batch->at_granted], 0, 0));
+    return true;
+}
+
+static void drop_all(struct batch *batch, enum execution_status status, const char *reason)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN || member->fate == FATE_KEPT)
+            member_drop(member, status, reason);
+}
+
+/* The rows are in: the scripts may run. */
+static void start_running(struct batch *batch, const struct pg_answer *answer)
+{
+    struct fault fault;
+    if (!read_grant(batch, answer)) {
+        drop_all(batch, STATUS_FAILED,
+                 "the server does not give READ COMMITTED to a transaction that asks for it");
+        batch_leave(batch);
+        return;
+    }
+    if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
+        drop_all(batch, STATUS_FAILED, fault.text);
+        batch_leave(batch);
+        return;
+    }
+    batch_run(batch);
+}
+
+/* boolean[] as text: "{t,f,t}". One element a member that wanted locks, in order. */
+static void read_tries(struct batch *batch, const PGresult *result)
+{
+    const char *at = PQgetvalue(result, 0, 0);
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (!member->execution->locks)
+            continue;
+        while (*at && *at != 't' && *at != 'f')
+            at++;
+        if (member->fate == FATE_OPEN && *at != 't')
+            member->fate = FATE_REFUSED;
+        if (*at)
+            at++;
+    }
+    batch_hold_back_refused(batch);
+}
+
+static bool anyone_open(const struct batch *batch)
+{
+    for (const struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN)
+            return true;
+    return false;
+}
+
+static void on_taken(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    int64_t now_us = clock_monotonic_us();
+    if (answer->fault.kind || answer->connection_lost) {
+        batch_failed(batch, answer);
+        return;
+    }
+    batch->granted_us = now_us;
+    batch->deadline_us = now_us + batch->waiting_us;
+    if (batch->at_try != NO_STATEMENT)
+        read_tries(batch, answer->results[batch->at_try]);
+    if (anyone_open(batch))
+        start_running(batch, answer);
+    else
+        batch_leave(batch);
+}
+
+static void on_loaded(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (answer->fault.kind || answer->connection_lost)
+        batch_failed(batch, answer);
+    else
+        start_running(batch, answer);
+}
+
+/* The one that waited in PostgreSQL has its locks: those behind it on its path come along. */
+static void load_after_wait(struct batch *batch)
+{
+    struct member *head = batch->members;
+    batch->deadline_us = batch->granted_us + batch->waiting_us;
+    scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
+    want_all_rows(batch);
+    if (!anyone_open(batch)) {
+        batch_leave(batch);
+        return;
+    }
+    pg_pipeline_clear(batch->pipeline);
+    add_granted(batch);
+    batch_rows_add_loads(batch->rows, batch->pipeline);
+    batch->at_begin = batch->at_granted; /* the isolation was checked when the wait began */
+    batch_enter(batch, BATCH_LOADING);
+    batch_send(batch, batch->waiting_us + ANSWER_GRACE_US, on_loaded);
+}
+
+static void on_waited(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (answer->fault.kind || answer->connection_lost) {
+        batch_failed(batch, answer);
+        return;
+    }
+    batch->granted_us = clock_monotonic_us();
+    if (strcmp(PQgetvalue(answer->results[batch->at_try], 0, 0), "t") != 0) {
+        batch->members->fate = FATE_REFUSED;
+        batch_leave(batch);
+        return;
+    }
+    load_after_wait(batch);
+}
+
+static void give_up(struct batch *batch, const struct fault *fault)
+{
+    drop_all(batch, STATUS_FAILED, fault->text);
+    if (batch->state == BATCH_CONNECTING)
+        batch_end(batch);
+    else
+        batch_leave(batch);
+}
+
+void batch_take(struct batch *batch)
+{
+    struct fault fault;
+    bool waits = batch->kind == BATCH_WAIT;
+    int64_t budget_us = waits ? scheduler_wait_budget_us(batch->runtime->scheduler,
+                                                         batch->members->execution)
+                              : 0;
+    int64_t limit_us = budget_us + batch->waiting_us;
+    pg_pipeline_clear(batch->pipeline);
+    add_begin(batch, limit_us);
+    if (!add_locks(batch, budget_us, &fault)) {
+        give_up(batch, &fault);
+        return;
+    }
+    if (!waits) {
+        want_all_rows(batch);
+        if (!anyone_open(batch)) {
+            batch_end(batch); /* nothing was sent yet */
+            return;
+        }
+        add_granted(batch);
+        batch_rows_add_loads(batch->rows, batch->pipeline);
+        if (!batch_rows_ok(batch->rows, &fault)) {
+            give_up(batch, &fault);
+            return;
+        }
+    }
+    batch_enter(batch, BATCH_TAKING);
+    batch_send(batch, limit_us + ANSWER_GRACE_US, waits ? on_waited : on_taken);
+}
+
+/* ---- leaving ---- */
+
+static void on_left(struct pg_answer *answer, void *arg)
+{
+    (void)answer; /* a connection that did not answer is not given back to anybody */
+    batch_end(arg);
+}
+
+void batch_leave(struct batch *batch)
+{
+    pg_pipeline_clear(batch->pipeline);
+    add_plain(batch, ROLLBACK_TEXT);
+    batch_enter(batch, BATCH_LEAVING);
+    batch_send(batch, ANSWER_GRACE_US, on_left);
+}
+
+/* ---- errors before a commit ---- */
+
+static int64_t retry_delay_us(const struct execution *execution)
+{
+    int shift = execution->attempts < 7 ? execution->attempts : 7;
+    int64_t delay_us = (int64_t)RETRY_FIRST_US << shift;
+    delay_us = delay_us < RETRY_MAX_US ? delay_us : RETRY_MAX_US;
+    return (int64_t)((double)delay_us * (0.5 + clock_jitter()));
+}
+
+/* Runs it again unless its time is spent; then it has the outcome that is set here. */
+static void again_or(struct member *member, enum execution_status status, const char *reason,
+                     int64_t delay_us)
+{
+    struct execution *execution = member->execution;
+    execution_set_outcome(execution, status, reason);
+    if (clock_monotonic_us() + delay_us >= execution->run_until_us)
+        member->fate = FATE_DROPPED;
+    else
+        member_again(member, /* alone= */ true, delay_us);
+}
+
+static void fail_alone(struct batch *batch, struct member *member, const struct fault *fault)
+{
+    struct execution *execution = member->execution;
+    int64_t delay_us = retry_delay_us(execution);
+    bool overdue = batch->granted_us && clock_monotonic_us() + 5000 >= batch->deadline_us;
+    switch (batch_fault_meaning(fault)) {
+    case MEANS_CONFLICT:
+        if (execution_activity(execution)->on_conflict == ON_CONFLICT_FAIL)
+            member_drop(member, STATUS_CONFLICT, fault->text);
+        else
+            again_or(member, STATUS_CONFLICT, fault->text, delay_us);
+        return;
+    case MEANS_COLLISION: again_or(member, STATUS_CONFLICT, fault->text, delay_us); return;
+    case MEANS_OVERDUE:
+        if (overdue)
+            member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
+        else
+            again_or(member, STATUS_FAILED, fault->text, delay_us);
+        return;
+    case MEANS_AWAY:
+        if (overdue)
+            member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
+        else
+            again_or(member, STATUS_FAILED, fault->text, AWAY_PAUSE_US + delay_us);
+        return;
+    case MEANS_STALE_PLAN:
+        runtime_forget_tables(batch->runtime);
+        again_or(member, STATUS_FAILED, fault->text, delay_us);
+        return;
+    case MEANS_SCHEMA:
+        runtime_forget_tables(batch->runtime);
+        member_drop(member, STATUS_INVALID, fault->text);
+        return;
+    case MEANS_REFUSED:
+        member_drop(member, strncmp(fault->sqlstate, "22P0", 4) == 0 &&
+                                    batch->state != BATCH_ASKING && batch->state != BATCH_SAVING
+                                ? STATUS_INVALID /* a key that is no value of its column */
+                                : STATUS_FAILED,
+                    fault->text);
+        return;
+    }
+}
+
+void batch_failed(struct batch *batch, const struct pg_answer *answer)
+{
+    bool alone = batch_is_alone(batch);
+    int64_t pause_us = answer->connection_lost ? AWAY_PAUSE_US : 0;
+    if (strcmp(answer->fault.sqlstate, "53200") == 0)
+        pause_us = AWAY_PAUSE_US; /* the lock table is full: stand back */
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_OPEN && member->fate != FATE_KEPT)
+            continue;
+        if (!member->execution->attempts)
+            member->execution->attempts = 1;
+        if (alone)
+            fail_alone(batch, member, &answer->fault);
+        else
+            member_again(member, /* alone= */ true, (int64_t)((double)pause_us * clock_jitter()));
+    }
+    if (answer->connection_lost)
+        batch_end(batch);
+    else
+        batch_leave(batch);
+}
+
+/* ---- saving ---- */
+
+static void conclude_kept(struct batch *batch, enum execution_status status, const char *reason)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT)
+            execution_set_outcome(member->execution, status, reason);
+}
+
+static void on_looked_up(enum commit_fact fact, void *arg)
+{
+    struct batch *batch = arg;
+    struct pg_answer lost = {.connection_lost = true, .failed = -1, .warned = -1};
+    batch->lookup = NULL;
+    switch (fact) {
+    case COMMIT_HAPPENED:
+        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        batch_end(batch);
+        return;
+    case COMMIT_NEVER:
+        fault_set(&lost.fault, FAULT_DATABASE, "the connection was lost before the commit");
+        batch_failed(batch, &lost);
+        return;
+    case COMMIT_UNKNOWN:
+        conclude_kept(batch, STATUS_UNKNOWN,
+                      "the answer to the commit was lost and the database did not come back in time");
+        batch_end(batch);
+        return;
+    }
+}
+
+static void look_up(struct batch *batch)
+{
+    struct fault fault;
+    int64_t until_us = clock_monotonic_us() + LOOK_UP_US;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT && member->execution->run_until_us > until_us)
+            until_us = member->execution->run_until_us;
+    batch_enter(batch, BATCH_LOOKING_UP);
+    pg_pool_give(batch->runtime->pool, batch->conn);
+    batch->conn = NULL;
+    if (!commit_lookup_start(batch->runtime, batch->attempt, until_us, on_looked_up, batch,
+                             &batch->lookup, &fault))
+        on_looked_up(COMMIT_UNKNOWN, batch);
+}
+
+static bool committed(const struct batch *batch, const struct pg_answer *answer)
+{
+    const PGresult *commit = answer->results ? answer->results[batch->at_commit] : NULL;
+    return commit && strcmp(PQcmdStatus((PGresult *)commit), "COMMIT") == 0;
+}
+
+static void on_saved(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (!answer->connection_lost && answer->fault.kind) {
+        batch_failed(batch, answer);
+    } else if (answer->connection_lost && answer->nothing_sent) {
+        batch_failed(batch, answer);
+    } else if (answer->connection_lost) {
+        if (committed(batch, answer) && answer->warned != batch->at_commit)
+            on_looked_up(COMMIT_HAPPENED, batch); /* its answer came before the end */
+        else
+            look_up(batch);
+    } else if (!committed(batch, answer)) {
+        struct pg_answer rolled_back = {.failed = -1, .warned = -1, .connection_lost = true};
+        fault_set(&rolled_back.fault, FAULT_DATABASE, "the commit was answered by a rollback");
+        batch_failed(batch, &rolled_back);
+    } else if (answer->warned == batch->at_commit) {
+        conclude_kept(batch, STATUS_UNKNOWN, "the commit was answered with a warning");
+        batch_end(batch);
+    } else {
+        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        batch_end(batch);
+    }
+}
+
+void batch_add_limits(struct batch *batch)
+{
+    char wait[24];
+    int64_t left_us = batch->deadline_us - clock_monotonic_us();
+    int64_t wait_ms = batch_is_alone(batch) ? whole_ms(left_us) : ROW_WAIT_BATCH_MS;
+    const char *params[] = {batch->deadline, number(wait, wait_ms)};
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_LIMITS, 2, params);
+}
+
+static bool add_history(struct batch *batch, struct fault *fault)
+{
+    struct history history;
+    int64_t now_us = clock_monotonic_us();
+    history_init(&history);
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT)
+            history_add_kept(&history, member->execution, now_us);
+    bool ok = history_add_statements(&history, batch->runtime->process_id, batch->pipeline, fault);
+    history_done(&history);
+    return ok;
+}
+
+void batch_save(struct batch *batch)
+{
+    struct fault fault;
+    const char *mark[] = {batch->attempt}, *deadline[] = {batch->deadline};
+    uuid_draw(&batch->runtime->uuids, batch->attempt);
+    pg_pipeline_clear(batch->pipeline);
+    batch_add_limits(batch);
+    batch_rows_add_saves(batch->rows, batch->pipeline);
+    bool ok = batch_rows_ok(batch->rows, &fault) && add_history(batch, &fault);
+    if (!ok) {
+        drop_all(batch, STATUS_FAILED, fault.text);
+        batch_leave(batch);
+        return;
+    }
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+    add_plain(batch, CONSTRAINTS_TEXT);
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
+    batch->at_commit = add_plain(batch, COMMIT_TEXT);
+    batch_enter(batch, BATCH_SAVING);
+    int64_t left_us = batch->deadline_us - clock_monotonic_us();
+    batch_send(batch, (left_us > 0 ? left_us : 0) + ANSWER_GRACE_US, on_saved);
+}

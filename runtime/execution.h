@@ -1,0 +1,94 @@
+/*
+ * One run of an activity, from its submission to its answer.
+ *
+ *   PREPARING --> QUEUED --> READY --> TAKEN --> RECORDING --> answered and freed
+ *                   ^          ^         |  \________________________^  (kept: recorded already)
+ *                   |          \_________/ refused, or to be run again: it keeps its place
+ *                   \--------------------/
+ *
+ * Who waits costs this struct, its lock set and its ticket; everything else is made when it runs.
+ */
+#pragma once
+#include "lock_queue.h"
+#include "text.h"
+#include "result.h"
+#include "runtime.h"
+#include "workflow.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <sys/queue.h>
+
+enum execution_state {
+    EXECUTION_PREPARING, /* awaits the look-up of its tables */
+    EXECUTION_QUEUED,    /* conflicting executions of this process are ahead */
+    EXECUTION_READY,     /* its turn: awaits a connection, a moment or a waiter's slot */
+    EXECUTION_TAKEN,     /* belongs to a batch */
+    EXECUTION_RECORDING, /* kept nothing; awaits that its history row is written */
+};
+
+/* Where a READY execution stands. */
+enum ready_line {
+    READY_NOWHERE,
+    READY_PLAIN,   /* for a batch with others */
+    READY_ALONE,   /* for a transaction of its own */
+    READY_DELAYED, /* its timer brings it back */
+    READY_SLOT,    /* refused for long: awaits a waiter connection */
+    READY_LINES,
+};
+
+struct execution {
+    struct runtime *runtime;
+    struct workflow *workflow;
+    struct activity_plan *plan;
+    char id[UUID_TEXT_BYTES];
+    json_t *input;
+    struct lock_set *locks;     /* NULL = the activity takes no lock */
+    struct lock_ticket *ticket; /* NULL without locks, and before it queues */
+    enum execution_state state;
+    enum ready_line line;
+    bool alone;          /* this run: a transaction of its own */
+    bool out_of_time;    /* its acquire time passed while it was taken */
+    int attempts;        /* runs so far */
+    int polls;           /* refusals in a row */
+    int slices;          /* turns it had at a waiter connection */
+    int64_t submitted_us;
+    int64_t acquire_until_us; /* no lock by then: locked */
+    int64_t run_until_us;     /* re-runs end then: acquire plus waiting timeout */
+    int64_t not_before_us;    /* DELAYED: until then */
+    int64_t refused_since_us; /* 0 = not refused since it came to its turn */
+    int64_t granted_us;       /* of the last run; 0 = never */
+    struct event timer;       /* end of the delay, or of the acquire time */
+    LIST_ENTRY(execution) everyone; /* in runtime->executions */
+    TAILQ_ENTRY(execution) link; /* in the line, the workflow's waiting list or the recorder's */
+
+    enum execution_status status; /* the outcome, once known */
+    char *reason;                 /* owned; NULL = none */
+    json_t *output;               /* owned; NULL = none */
+    int64_t ended_us;
+
+    runtime_done_fn *done;
+    void *arg;
+};
+
+/* Checks the input and evaluates the lock context. A wrong one is no fault here: the execution comes
+ * back with its outcome set and *refused true. Fails only for memory. */
+MUST_CHECK bool execution_new(struct runtime *runtime, const struct submission *submission,
+                              struct execution **out, bool *refused, struct fault *fault);
+void execution_free(struct execution *execution);
+
+/* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. */
+void execution_set_outcome(struct execution *execution, enum execution_status status,
+                           const char *reason);
+
+/* Tells done and frees the execution. */
+void execution_answer(struct execution *execution);
+
+/* The paths, joined by line feeds, for its history row. */
+void execution_add_paths(const struct execution *execution, struct text *out);
+
+/* Makes input, vars, activity and instance visible in a scope. */
+MUST_CHECK bool execution_scope(const struct execution *execution, struct scope *scope,
+                                struct fault *fault);
+
+const struct activity *execution_activity(const struct execution *execution);

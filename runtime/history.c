@@ -1,0 +1,123 @@
+#include "history.h"
+
+#include "pg_array.h"
+#include "runtime_sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    HISTORY_BYTES_MAX = 64 << 20,
+    PATHS_BYTES_MAX = 1 << 20,
+};
+
+static void begin(struct text *texts, int n)
+{
+    for (int i = 0; i < n; i++) {
+        text_init(&texts[i], HISTORY_BYTES_MAX);
+        pg_array_begin(&texts[i]);
+    }
+}
+
+void history_init(struct history *history)
+{
+    *history = (struct history){0};
+    begin(history->instances, INSTANCE_COLUMNS);
+    begin(history->executions, EXECUTION_COLUMNS);
+}
+
+void history_done(struct history *history)
+{
+    for (int i = 0; i < INSTANCE_COLUMNS; i++)
+        text_done(&history->instances[i]);
+    for (int i = 0; i < EXECUTION_COLUMNS; i++)
+        text_done(&history->executions[i]);
+}
+
+static void add_json(struct history *history, struct text *array, const json_t *value)
+{
+    char *json = value ? json_write(value) : NULL;
+    if (value && !json)
+        history->failed = true;
+    pg_array_add(array, json);
+    free(json);
+}
+
+static void add_ms(struct text *array, int64_t us)
+{
+    char number[32];
+    snprintf(number, sizeof number, "%.3f", (double)us / 1000);
+    pg_array_add(array, number);
+}
+
+static void add_execution(struct history *history, const struct execution *execution,
+                          enum execution_status status, int64_t now_us)
+{
+    struct text *column = history->executions;
+    struct text paths;
+    int64_t until_us = execution->granted_us ? execution->granted_us : now_us;
+    text_init(&paths, PATHS_BYTES_MAX);
+    execution_add_paths(execution, &paths);
+    history->failed = history->failed || paths.failed;
+    pg_array_add(column++, execution->id);
+    pg_array_add(column++, execution->workflow->definition->name);
+    pg_array_add_int64(column++, execution->workflow->version);
+    pg_array_add(column++, execution_activity(execution)->name);
+    pg_array_add(column++, execution_status_row(status)->name);
+    pg_array_add(column++, status == execution->status ? execution->reason : NULL);
+    pg_array_add(column++, text_chars(&paths));
+    add_ms(column++, until_us - execution->submitted_us);
+    add_ms(column++, execution->granted_us ? now_us - execution->granted_us : 0);
+    pg_array_add_int64(column++, execution->attempts);
+    text_done(&paths);
+    history->n_executions++;
+}
+
+void history_add_kept(struct history *history, const struct execution *execution, int64_t now_us)
+{
+    enum history_kind kind = execution->workflow->definition->history;
+    struct text *column = history->instances;
+    if (kind == HISTORY_FULL)
+        add_execution(history, execution, STATUS_COMPLETED, now_us);
+    if (kind == HISTORY_NONE)
+        return;
+    pg_array_add(column++, execution->id);
+    pg_array_add(column++, execution->workflow->definition->name);
+    pg_array_add_int64(column++, execution->workflow->version);
+    pg_array_add(column++, execution_activity(execution)->name);
+    pg_array_add(column++, execution_status_row(STATUS_COMPLETED)->name);
+    add_json(history, column++, execution->input);
+    add_json(history, column++, execution->output);
+    history->n_instances++;
+}
+
+void history_add_dropped(struct history *history, const struct execution *execution)
+{
+    if (execution->workflow->definition->history != HISTORY_NONE)
+        add_execution(history, execution, execution->status, execution->ended_us);
+}
+
+static void add_statement(struct history *history, struct text *columns, int n,
+                          const char *process_id, const char *sql, struct pg_pipeline *pipeline)
+{
+    const char *params[EXECUTION_COLUMNS + 1];
+    for (int i = 0; i < n; i++) {
+        pg_array_end(&columns[i]);
+        params[i] = text_chars(&columns[i]);
+        history->failed = history->failed || columns[i].failed;
+    }
+    params[n] = process_id;
+    pg_pipeline_add(pipeline, PG_PREPARED, sql, n + 1, params);
+}
+
+bool history_add_statements(struct history *history, const char *process_id,
+                            struct pg_pipeline *pipeline, struct fault *fault)
+{
+    if (history->n_instances)
+        add_statement(history, history->instances, INSTANCE_COLUMNS, process_id,
+                      SQL_INSTANCE_INSERT, pipeline);
+    if (history->n_executions)
+        add_statement(history, history->executions, EXECUTION_COLUMNS, process_id,
+                      SQL_EXECUTION_INSERT, pipeline);
+    return history->failed ? fault_no_memory(fault) : true;
+}

@@ -1,0 +1,125 @@
+#include "overseer.h"
+
+#include "clock.h"
+#include "pg_pool.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    LOOK_EVERY_US = 500 * 1000,
+    LOOKS_PER_BEAT = 10,
+    CONNECTION_WAIT_US = 5 * 1000 * 1000,
+    ANSWER_US = 5 * 1000 * 1000,
+    HOST_NAME_BYTES = 256,
+};
+
+struct overseer {
+    struct runtime *runtime;
+    struct event *timer;
+    struct pg_request *request;
+    struct pg_conn *conn;
+    struct pg_pipeline *pipeline;
+    char host_name[HOST_NAME_BYTES];
+    int n_looks;
+};
+
+static void rest(struct overseer *overseer)
+{
+    /* jitter: the hosts should not all look at the same moment */
+    struct timeval pause = clock_timeval_us((int64_t)(LOOK_EVERY_US * (0.75 + clock_jitter() / 2)));
+    event_add(overseer->timer, &pause);
+}
+
+static void on_looked(struct pg_answer *answer, void *arg)
+{
+    struct overseer *overseer = arg;
+    struct runtime *runtime = overseer->runtime;
+    if (!answer->fault.kind) {
+        const PGresult *ended = answer->results[0];
+        if (PQntuples(ended) == 1 && atoi(PQgetvalue(ended, 0, 0)) > 0 && runtime->options.log)
+            log_line(runtime->options.log, LOG_LEVEL_WARNING, "runtime",
+                     "ended %s session(s) of hosts that went silent past their deadline",
+                     PQgetvalue(ended, 0, 0));
+    }
+    pg_pool_give(runtime->pool, overseer->conn);
+    overseer->conn = NULL;
+    rest(overseer);
+}
+
+static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct overseer *overseer = arg;
+    struct fault failed;
+    char pid[16];
+    (void)fault;
+    overseer->request = NULL;
+    overseer->conn = conn;
+    if (!conn) {
+        rest(overseer);
+        return;
+    }
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    const char *beat[] = {overseer->runtime->process_id, overseer->host_name, pid};
+    pg_pipeline_clear(overseer->pipeline);
+    pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_OVERDUE_END, 0, NULL);
+    if (overseer->n_looks++ % LOOKS_PER_BEAT == 0)
+        pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_HOST_BEAT, 3, beat);
+    if (!pg_conn_send(conn, overseer->pipeline, ANSWER_US, on_looked, overseer, &failed)) {
+        pg_pool_give(overseer->runtime->pool, conn);
+        overseer->conn = NULL;
+        rest(overseer);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct overseer *overseer = arg;
+    struct fault fault;
+    (void)fd;
+    (void)what;
+    if (!pg_pool_take(overseer->runtime->pool, PG_POOL_RESERVED, CONNECTION_WAIT_US, on_connection,
+                      overseer, &overseer->request, &fault))
+        rest(overseer);
+}
+
+void overseer_start(struct overseer *overseer)
+{
+    rest(overseer);
+}
+
+bool overseer_new(struct runtime *runtime, struct overseer **out, struct fault *fault)
+{
+    struct overseer *overseer = calloc(1, sizeof *overseer);
+    if (!overseer)
+        return fault_no_memory(fault);
+    overseer->runtime = runtime;
+    if (gethostname(overseer->host_name, sizeof overseer->host_name - 1) != 0)
+        snprintf(overseer->host_name, sizeof overseer->host_name, "unknown");
+    overseer->pipeline = pg_pipeline_new();
+    overseer->timer = event_new(runtime->base, -1, 0, on_timer, overseer);
+    if (!overseer->pipeline || !overseer->timer) {
+        overseer_free(overseer);
+        return fault_no_memory(fault);
+    }
+    *out = overseer;
+    return true;
+}
+
+void overseer_free(struct overseer *overseer)
+{
+    if (!overseer)
+        return;
+    if (overseer->request)
+        pg_pool_cancel(overseer->request);
+    if (overseer->conn)
+        pg_pool_give(overseer->runtime->pool, overseer->conn);
+    if (overseer->timer)
+        event_free(overseer->timer);
+    pg_pipeline_free(overseer->pipeline);
+    free(overseer);
+}

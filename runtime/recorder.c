@@ -1,0 +1,157 @@
+#include "recorder.h"
+
+#include "history.h"
+#include "pg_pool.h"
+#include "runtime_state.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+enum {
+    ROWS_AT_ONCE = 500,
+    CONNECTION_WAIT_US = 2 * 1000 * 1000,
+    ANSWER_US = 5 * 1000 * 1000,
+};
+
+TAILQ_HEAD(recorded_line, execution);
+
+struct recorder {
+    struct runtime *runtime;
+    struct recorded_line waiting; /* for the next transaction */
+    struct recorded_line writing; /* in the one under way */
+    struct event *answer;         /* answers from the loop what needs no row */
+    struct recorded_line ready;
+    struct pg_request *request;
+    struct pg_conn *conn;
+    struct pg_pipeline *pipeline;
+};
+
+static void start(struct recorder *recorder);
+
+static void answer_all(struct recorded_line *line)
+{
+    struct execution *execution;
+    while ((execution = TAILQ_FIRST(line))) {
+        TAILQ_REMOVE(line, execution, link);
+        execution_answer(execution);
+    }
+}
+
+static void on_answer(evutil_socket_t fd, short what, void *arg)
+{
+    struct recorder *recorder = arg;
+    (void)fd;
+    (void)what;
+    answer_all(&recorder->ready);
+}
+
+static void finish(struct recorder *recorder)
+{
+    if (recorder->conn)
+        pg_pool_give(recorder->runtime->pool, recorder->conn);
+    recorder->conn = NULL;
+    answer_all(&recorder->writing);
+    if (!recorder->conn && !recorder->request && !TAILQ_EMPTY(&recorder->waiting))
+        start(recorder);
+}
+
+static void on_written(struct pg_answer *answer, void *arg)
+{
+    struct recorder *recorder = arg;
+    if (answer->fault.kind && recorder->runtime->options.log)
+        log_line(recorder->runtime->options.log, LOG_LEVEL_WARNING, "runtime",
+                 "history rows were not written: %s", answer->fault.text);
+    finish(recorder);
+}
+
+static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct recorder *recorder = arg;
+    struct history history;
+    struct fault failed;
+    struct execution *execution;
+    (void)fault;
+    recorder->request = NULL;
+    recorder->conn = conn;
+    history_init(&history);
+    for (int n = 0; n < ROWS_AT_ONCE && (execution = TAILQ_FIRST(&recorder->waiting)); n++) {
+        TAILQ_REMOVE(&recorder->waiting, execution, link);
+        TAILQ_INSERT_TAIL(&recorder->writing, execution, link);
+        history_add_dropped(&history, execution);
+    }
+    pg_pipeline_clear(recorder->pipeline);
+    bool sent = conn &&
+                history_add_statements(&history, recorder->runtime->process_id, recorder->pipeline,
+                                       &failed) &&
+                pg_pipeline_length(recorder->pipeline) > 0 &&
+                pg_conn_send(conn, recorder->pipeline, ANSWER_US, on_written, recorder, &failed);
+    history_done(&history);
+    if (!sent)
+        finish(recorder);
+}
+
+static void start(struct recorder *recorder)
+{
+    struct fault fault;
+    if (pg_pool_take(recorder->runtime->pool, PG_POOL_ORDINARY, CONNECTION_WAIT_US, on_connection,
+                     recorder, &recorder->request, &fault))
+        return;
+    TAILQ_CONCAT(&recorder->ready, &recorder->waiting, link);
+    event_active(recorder->answer, EV_TIMEOUT, 0);
+}
+
+void recorder_add(struct recorder *recorder, struct execution *execution)
+{
+    execution->state = EXECUTION_RECORDING;
+    if (execution->workflow->definition->history == HISTORY_NONE ||
+        !pg_pool_server_version(recorder->runtime->pool)) {
+        TAILQ_INSERT_TAIL(&recorder->ready, execution, link);
+        event_active(recorder->answer, EV_TIMEOUT, 0);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&recorder->waiting, execution, link);
+    if (!recorder->conn && !recorder->request)
+        start(recorder);
+}
+
+void recorder_abandon(struct recorder *recorder)
+{
+    if (recorder->request)
+        pg_pool_cancel(recorder->request);
+    if (recorder->conn)
+        pg_pool_give(recorder->runtime->pool, recorder->conn);
+    recorder->request = NULL;
+    recorder->conn = NULL;
+    answer_all(&recorder->writing);
+    answer_all(&recorder->waiting);
+    answer_all(&recorder->ready);
+}
+
+bool recorder_new(struct runtime *runtime, struct recorder **out, struct fault *fault)
+{
+    struct recorder *recorder = calloc(1, sizeof *recorder);
+    if (!recorder)
+        return fault_no_memory(fault);
+    recorder->runtime = runtime;
+    TAILQ_INIT(&recorder->waiting);
+    TAILQ_INIT(&recorder->writing);
+    TAILQ_INIT(&recorder->ready);
+    recorder->pipeline = pg_pipeline_new();
+    recorder->answer = event_new(runtime->base, -1, 0, on_answer, recorder);
+    if (!recorder->pipeline || !recorder->answer) {
+        recorder_free(recorder);
+        return fault_no_memory(fault);
+    }
+    *out = recorder;
+    return true;
+}
+
+void recorder_free(struct recorder *recorder)
+{
+    if (!recorder)
+        return;
+    if (recorder->answer)
+        event_free(recorder->answer);
+    pg_pipeline_free(recorder->pipeline);
+    free(recorder);
+}

@@ -1,0 +1,29 @@
+/*
+ * What an execution came to: the same everywhere (command line, HTTP, C).
+ */
+#pragma once
+#include "execution_status.h"
+#include "json.h"
+#include "uuid.h"
+
+#include <stdint.h>
+
+struct result {
+    char id[UUID_TEXT_BYTES]; /* of the instance */
+    const char *workflow;     /* "" if not known */
+    int version;              /* 0 if not known */
+    const char *activity;     /* "" if not known */
+    enum execution_status status;
+    const json_t *output;     /* NULL = null */
+    const char *reason;       /* "" = null; one sentence with the place */
+    const char *const *paths; /* canonical lock paths, in order */
+    int n_paths;
+    int64_t waited_us; /* from the submission to the grant, or to the end without one */
+    int64_t held_us;   /* from the grant to the release */
+    int attempts;
+    bool replayed;
+};
+
+/* {"id","workflow","version","activity","status","output","reason","lock":{...},"attempts",
+ * "replayed"} as a new object; NULL without memory. */
+json_t *result_to_json(const struct result *result);

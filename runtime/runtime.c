@@ -1,0 +1,435 @@
+#include "runtime.h"
+
+#include "batch.h"
+#include "clock.h"
+#include "definition_read.h"
+#include "definition_store.h"
+#include "execution.h"
+#include "locks_sql.h"
+#include "migration.h"
+#include "overseer.h"
+#include "recorder.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+#include "sandbox.h"
+#include "scheduler.h"
+#include "script.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LOOK_UP_TABLES_US = 10 * 1000 * 1000,
+    QUERY_US = 30 * 1000 * 1000,
+};
+
+struct runtime_options runtime_default_options(void)
+{
+    return (struct runtime_options){
+        .conninfo = "",
+        .schema = "latchkey",
+        .pool_size = 12,
+        .waiters = 3,
+        .queue_after_us = 50 * 1000,
+        .batch_members_max = 128,
+        .batch_entries_max = 1024,
+        .connect_timeout_us = 5 * 1000 * 1000,
+    };
+}
+
+/* ---- life ---- */
+
+static bool copy_options(struct runtime *runtime, const struct runtime_options *options)
+{
+    runtime->options = *options;
+    runtime->options.conninfo = strdup(options->conninfo);
+    runtime->options.schema = strdup(options->schema);
+    runtime->schema = runtime->options.schema;
+    return runtime->options.conninfo && runtime->options.schema;
+}
+
+static bool make_parts(struct runtime *runtime, struct fault *fault)
+{
+    const struct runtime_options *options = &runtime->options;
+    struct sandbox_limits limits = sandbox_default_limits();
+    struct pg_pool_options pool = {
+        .conn = {.conninfo = options->conninfo,
+                 .schema = options->schema,
+                 .application_name = runtime->tag,
+                 .connect_timeout_us = options->connect_timeout_us,
+                 .unnamed_only = options->unnamed_only},
+        .max_connections = options->pool_size,
+    };
+    return sandbox_new(&limits, &runtime->sandbox, fault) &&
+           sandbox_offer(runtime->sandbox, script_functions_open, fault) &&
+           pg_pool_new(runtime->base, &pool, &runtime->pool, fault) &&
+           catalogue_new(&runtime->catalogue, fault) &&
+           scheduler_new(runtime, &runtime->scheduler, fault) &&
+           recorder_new(runtime, &runtime->recorder, fault) &&
+           overseer_new(runtime, &runtime->overseer, fault);
+}
+
+bool runtime_new(struct event_base *base, const struct runtime_options *options,
+                 struct runtime **out, struct fault *fault)
+{
+    struct runtime *runtime = calloc(1, sizeof *runtime);
+    if (!runtime)
+        return fault_no_memory(fault);
+    runtime->base = base;
+    LIST_INIT(&runtime->workflows);
+    LIST_INIT(&runtime->executions);
+    LIST_INIT(&runtime->batches);
+    uuid_draw(&runtime->uuids, runtime->process_id);
+    /* the last eight digits are random; the first ones are the time */
+    snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
+             runtime->process_id + strlen(runtime->process_id) - 8);
+    if (!copy_options(runtime, options)) {
+        runtime_free(runtime);
+        return fault_no_memory(fault);
+    }
+    if (!make_parts(runtime, fault)) {
+        runtime_free(runtime);
+        return false;
+    }
+    *out = runtime;
+    return true;
+}
+
+static void stop_everything(struct runtime *runtime)
+{
+    struct execution *execution;
+    struct workflow *workflow;
+    runtime->stopping = true;
+    if (runtime->recorder)
+        recorder_abandon(runtime->recorder);
+    while (!LIST_EMPTY(&runtime->batches))
+        batch_abandon(LIST_FIRST(&runtime->batches));
+    LIST_FOREACH(workflow, &runtime->workflows, link)
+    {
+        if (workflow->tables_request)
+            pg_pool_cancel(workflow->tables_request);
+        if (workflow->tables_conn)
+            pg_pool_give(runtime->pool, workflow->tables_conn);
+    }
+    while ((execution = LIST_FIRST(&runtime->executions))) {
+        if (execution->status == STATUS_COMPLETED && !execution->reason)
+            execution_set_outcome(execution, STATUS_FAILED, "the host stopped before it ended");
+        execution_answer(execution);
+    }
+}
+
+void runtime_free(struct runtime *runtime)
+{
+    if (!runtime)
+        return;
+    stop_everything(runtime);
+    overseer_free(runtime->overseer);
+    recorder_free(runtime->recorder);
+    scheduler_free(runtime->scheduler);
+    while (!LIST_EMPTY(&runtime->workflows)) {
+        struct workflow *workflow = LIST_FIRST(&runtime->workflows);
+        LIST_REMOVE(workflow, link);
+        workflow_free(workflow);
+    }
+    catalogue_free(runtime->catalogue);
+    pg_pool_free(runtime->pool);
+    sandbox_free(runtime->sandbox);
+    free((char *)runtime->options.conninfo);
+    free((char *)runtime->options.schema);
+    free(runtime);
+}
+
+/* ---- waiting forms ---- */
+
+struct taking {
+    struct runtime *runtime;
+    bool told;
+    struct pg_conn *conn;
+    struct fault fault;
+};
+
+static void on_taken_now(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct taking *taking = arg;
+    taking->told = true;
+    taking->conn = conn;
+    if (!conn)
+        taking->fault = *fault;
+    event_base_loopbreak(taking->runtime->base);
+}
+
+static bool take_now(struct runtime *runtime, int64_t wait_us, struct pg_conn **out,
+                     struct fault *fault)
+{
+    struct taking taking = {.runtime = runtime};
+    struct pg_request *request;
+    if (!pg_pool_take(runtime->pool, PG_POOL_RESERVED, wait_us, on_taken_now, &taking, &request,
+                      fault))
+        return false;
+    while (!taking.told)
+        event_base_loop(runtime->base, EVLOOP_ONCE);
+    if (!taking.conn) {
+        *fault = taking.fault;
+        return false;
+    }
+    *out = taking.conn;
+    return true;
+}
+
+bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault)
+{
+    const struct sql_text *const lists[] = {locks_migrations, runtime_migrations};
+    struct pg_conn *conn = NULL;
+    if (!take_now(runtime, wait_us, &conn, fault))
+        return false;
+    bool ok = migration_run(runtime->base, conn, runtime->schema, lists, 2, NULL, fault);
+    pg_pool_give(runtime->pool, conn);
+    if (ok)
+        overseer_start(runtime->overseer);
+    return ok;
+}
+
+struct sandbox *runtime_sandbox(struct runtime *runtime)
+{
+    return runtime->sandbox;
+}
+
+static struct workflow *loaded(struct runtime *runtime, const char *name, int version)
+{
+    struct workflow *workflow;
+    LIST_FOREACH(workflow, &runtime->workflows, link)
+    {
+        if (workflow->version == version && strcmp(workflow->definition->name, name) == 0)
+            return workflow;
+    }
+    return NULL;
+}
+
+static bool adopt(struct runtime *runtime, struct definition *definition, int version,
+                  struct workflow **out, struct fault *fault)
+{
+    struct workflow *workflow = loaded(runtime, definition->name, version);
+    if (workflow) {
+        definition_free(definition);
+    } else {
+        if (!workflow_new(runtime, runtime->sandbox, definition, version, &workflow, fault))
+            return false;
+        LIST_INSERT_HEAD(&runtime->workflows, workflow, link);
+    }
+    *out = workflow;
+    return true;
+}
+
+bool runtime_publish(struct runtime *runtime, struct definition *definition, int base,
+                     const char *published_by, struct workflow **out, bool *published,
+                     struct fault *fault)
+{
+    struct pg_conn *conn = NULL;
+    int version = 0;
+    if (!take_now(runtime, QUERY_US, &conn, fault))
+        return false;
+    bool ok = definition_store_publish(runtime->base, conn, runtime->schema, definition, base,
+                                       published_by, &version, published, fault);
+    pg_pool_give(runtime->pool, conn);
+    return ok && adopt(runtime, definition, version, out, fault);
+}
+
+bool runtime_find(struct runtime *runtime, const char *name, struct workflow **out,
+                  struct fault *fault)
+{
+    struct pg_conn *conn = NULL;
+    struct stored_definition stored = {0};
+    struct definition *definition = NULL;
+    struct problems problems;
+    if (!take_now(runtime, QUERY_US, &conn, fault))
+        return false;
+    bool ok = definition_store_latest(runtime->base, conn, name, &stored, fault);
+    pg_pool_give(runtime->pool, conn);
+    if (!ok)
+        return false;
+    if (!stored.version)
+        return fault_set(fault, FAULT_MISSING, "no workflow '%s' is published", name);
+    if ((*out = loaded(runtime, name, stored.version))) {
+        free(stored.source);
+        return true;
+    }
+    problems_init(&problems);
+    ok = definition_read(runtime->sandbox, name, stored.source, strlen(stored.source), &definition,
+                         &problems);
+    if (!ok)
+        fault_set(fault, FAULT_INVALID, "%s, version %d, line %d: %s", name, stored.version,
+                  problems.n_items ? problems.items[0].line : 0,
+                  problems.n_items ? problems.items[0].message : "not readable");
+    problems_done(&problems);
+    free(stored.source);
+    if (!ok)
+        return false;
+    if (adopt(runtime, definition, stored.version, out, fault))
+        return true;
+    definition_free(definition);
+    return false;
+}
+
+bool runtime_query(struct runtime *runtime, const char *text, int n_params,
+                   const char *const *params, struct pg_result **out, struct fault *fault)
+{
+    struct pg_conn *conn = NULL;
+    struct pg_answer answer;
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    if (!pipeline)
+        return fault_no_memory(fault);
+    pg_pipeline_add(pipeline, PG_PREPARED, text, n_params, params);
+    bool ok = take_now(runtime, QUERY_US, &conn, fault);
+    if (ok) {
+        ok = pg_conn_call(runtime->base, conn, pipeline, QUERY_US, &answer, fault);
+        pg_pool_give(runtime->pool, conn);
+    }
+    pg_pipeline_free(pipeline);
+    if (!ok)
+        return false;
+    *out = answer.results[0];
+    answer.results[0] = NULL;
+    pg_answer_done(&answer);
+    return true;
+}
+
+/* ---- tables of a workflow ---- */
+
+static void schedule_waiting(struct workflow *workflow, const struct fault *fault)
+{
+    struct runtime *runtime = workflow->runtime;
+    struct execution *execution;
+    TAILQ_HEAD(, execution) waiting;
+    TAILQ_INIT(&waiting);
+    TAILQ_CONCAT(&waiting, &workflow->awaiting_tables, link);
+    while ((execution = TAILQ_FIRST(&waiting))) {
+        TAILQ_REMOVE(&waiting, execution, link);
+        if (!fault) {
+            scheduler_add(runtime->scheduler, execution);
+            continue;
+        }
+        execution_set_outcome(execution,
+                              fault->kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
+                              fault->text);
+        runtime_conclude(runtime, execution, /* recorded= */ false);
+    }
+}
+
+static void on_tables(struct pg_answer *answer, void *arg)
+{
+    struct workflow *workflow = arg;
+    struct runtime *runtime = workflow->runtime;
+    struct fault fault = answer->fault;
+    pg_pool_give(runtime->pool, workflow->tables_conn);
+    workflow->tables_conn = NULL;
+    workflow->tables = TABLES_UNKNOWN;
+    bool ok = !fault.kind && workflow_learn_tables(workflow, runtime->catalogue, runtime->schema,
+                                                   answer->results, &fault);
+    schedule_waiting(workflow, ok ? NULL : &fault);
+}
+
+static void on_tables_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct workflow *workflow = arg;
+    struct fault failed;
+    workflow->tables_request = NULL;
+    workflow->tables_conn = conn;
+    if (!conn) {
+        failed = *fault;
+        workflow->tables = TABLES_UNKNOWN;
+        schedule_waiting(workflow, &failed);
+        return;
+    }
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    bool ok = pipeline != NULL;
+    for (int i = 0; ok && i < workflow->definition->n_data; i++)
+        catalogue_ask(pipeline, workflow->definition->data[i].table);
+    if (!ok)
+        fault_no_memory(&failed);
+    ok = ok && pg_conn_send(conn, pipeline, LOOK_UP_TABLES_US, on_tables, workflow, &failed);
+    pg_pipeline_free(pipeline);
+    if (!ok) {
+        struct pg_answer answer = {.fault = failed};
+        on_tables(&answer, workflow);
+    }
+}
+
+static void look_up_tables(struct workflow *workflow)
+{
+    struct fault fault;
+    if (workflow->tables != TABLES_UNKNOWN)
+        return;
+    workflow->tables = TABLES_ASKED;
+    if (!pg_pool_take(workflow->runtime->pool, PG_POOL_ORDINARY, LOOK_UP_TABLES_US,
+                      on_tables_connection, workflow, &workflow->tables_request, &fault)) {
+        workflow->tables = TABLES_UNKNOWN;
+        schedule_waiting(workflow, &fault);
+    }
+}
+
+void runtime_forget_tables(struct runtime *runtime)
+{
+    struct workflow *workflow;
+    catalogue_forget(runtime->catalogue);
+    LIST_FOREACH(workflow, &runtime->workflows, link)
+    {
+        workflow_forget_tables(workflow);
+    }
+}
+
+/* ---- executions ---- */
+
+bool runtime_submit(struct runtime *runtime, const struct submission *submission,
+                    struct fault *fault)
+{
+    struct execution *execution = NULL;
+    bool refused = false;
+    if (!execution_new(runtime, submission, &execution, &refused, fault))
+        return false;
+    if (refused)
+        runtime_conclude(runtime, execution, /* recorded= */ false);
+    else
+        runtime_prepare(runtime, execution);
+    return true;
+}
+
+void runtime_prepare(struct runtime *runtime, struct execution *execution)
+{
+    struct workflow *workflow = execution->workflow;
+    if (workflow->tables == TABLES_KNOWN) {
+        scheduler_add(runtime->scheduler, execution);
+        return;
+    }
+    execution->state = EXECUTION_PREPARING;
+    TAILQ_INSERT_TAIL(&workflow->awaiting_tables, execution, link);
+    look_up_tables(workflow);
+}
+
+void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded)
+{
+    if (event_initialized(&execution->timer))
+        event_del(&execution->timer);
+    if (execution->ticket) {
+        struct lock_ticket *ticket = execution->ticket;
+        execution->ticket = NULL;
+        lock_queue_leave(ticket);
+    }
+    if (runtime->stopping)
+        return;
+    if (recorded)
+        execution_answer(execution);
+    else
+        recorder_add(runtime->recorder, execution);
+}
+
+int runtime_n_running(const struct runtime *runtime)
+{
+    return runtime->n_running;
+}
+
+const char *runtime_process_id(const struct runtime *runtime)
+{
+    return runtime->process_id;
+}

@@ -1,0 +1,49 @@
+/*
+ * What the parts of a runtime share. Only runtime.c makes and unmakes it.
+ */
+#pragma once
+#include "catalogue.h"
+#include "pg_pool.h"
+#include "runtime.h"
+#include "uuid.h"
+#include "workflow.h"
+
+#include <sys/queue.h>
+
+struct scheduler;
+struct recorder;
+struct overseer;
+struct batch;
+
+enum {
+    HOST_TAG_BYTES = 24,
+};
+
+struct runtime {
+    struct event_base *base;
+    struct runtime_options options; /* strings owned */
+    const char *schema;             /* options.schema */
+    struct sandbox *sandbox;
+    struct pg_pool *pool;
+    struct catalogue *catalogue;
+    struct scheduler *scheduler; /* who runs next, and where */
+    struct recorder *recorder;   /* history of what kept nothing */
+    struct overseer *overseer;   /* heartbeat; ends overdue sessions */
+    struct uuid_source uuids;
+    char process_id[UUID_TEXT_BYTES];
+    char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */
+    int n_running;
+    bool stopping;
+    LIST_HEAD(, workflow) workflows;
+    LIST_HEAD(, execution) executions;
+    LIST_HEAD(, batch) batches;
+};
+
+/* The outcome is set: writes the history row where that was not done, and answers. */
+void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded);
+
+/* Puts an execution into the queues, once its workflow's tables are known. */
+void runtime_prepare(struct runtime *runtime, struct execution *execution);
+
+/* The schema changed under us: descriptions of tables are looked up anew. */
+void runtime_forget_tables(struct runtime *runtime);

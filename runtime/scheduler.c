@@ -1,0 +1,466 @@
+#include "scheduler.h"
+
+#include "batch.h"
+#include "clock.h"
+#include "runtime_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+enum {
+    PLAIN_BATCHES_MAX = 3, /* more make the batches smaller, not the work faster */
+    POLL_FIRST_US = 1000,
+    POLL_MAX_US = 10 * 1000,
+    WAIT_MAX_US = 5 * 1000 * 1000,  /* in PostgreSQL's queue at a time */
+    WAIT_SLICE_US = 250 * 1000,     /* the same while other heads want the slot */
+    CONTENDED_US = 1000 * 1000,     /* a path that needed a waiter goes straight to one again */
+    CONTENDED_MAX = 10000,
+    AWAY_PAUSE_US = 200 * 1000,
+    ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
+    AWAY_US = 10 * 1000 * 1000,     /* a failure to connect explains what ends this long after */
+};
+
+TAILQ_HEAD(execution_line, execution);
+
+/* A path for which this host has waited in PostgreSQL not long ago. */
+struct contended {
+    int64_t key;
+    int64_t until_us;
+    UT_hash_handle hh;
+};
+
+struct scheduler {
+    struct runtime *runtime;
+    struct lock_queue *queue;
+    struct event *go;
+    struct execution_line lines[READY_LINES];
+    int lengths[READY_LINES];
+    int running[3]; /* batches by kind, from their request for a connection on */
+    int pending[3]; /* of them, those whose connection has not come */
+    int limits[3];
+    struct contended *contended;
+    struct fault away; /* the last failure to get a connection */
+    int64_t away_us;
+};
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static void go_soon(struct scheduler *scheduler)
+{
+    event_active(scheduler->go, EV_TIMEOUT, 0);
+}
+
+/* ---- lines ---- */
+
+static void leave_line(struct scheduler *scheduler, struct execution *execution)
+{
+    if (execution->line == READY_NOWHERE)
+        return;
+    TAILQ_REMOVE(&scheduler->lines[execution->line], execution, link);
+    scheduler->lengths[execution->line]--;
+    execution->line = READY_NOWHERE;
+}
+
+static void enter_line(struct scheduler *scheduler, struct execution *execution,
+                       enum ready_line line, bool first)
+{
+    leave_line(scheduler, execution);
+    execution->line = line;
+    if (first)
+        TAILQ_INSERT_HEAD(&scheduler->lines[line], execution, link);
+    else
+        TAILQ_INSERT_TAIL(&scheduler->lines[line], execution, link);
+    scheduler->lengths[line]++;
+    if (line != READY_DELAYED)
+        go_soon(scheduler);
+}
+
+static bool wants_alone(const struct execution *execution)
+{
+    return execution->alone || execution->plan->needs_alone || execution->workflow->has_lists;
+}
+
+static enum ready_line own_line(const struct execution *execution)
+{
+    return wants_alone(execution) ? READY_ALONE : READY_PLAIN;
+}
+
+static void arm(struct execution *execution)
+{
+    int64_t at_us = execution->acquire_until_us;
+    if (execution->line == READY_DELAYED && execution->not_before_us < at_us)
+        at_us = execution->not_before_us;
+    struct timeval delay = clock_timeval_us(at_us - clock_monotonic_us());
+    event_add(&execution->timer, &delay);
+}
+
+/* ---- contention ---- */
+
+static int64_t contention_key(const struct execution *execution)
+{
+    for (int i = 0; i < lock_set_n_entries(execution->locks); i++)
+        if (lock_set_entry(execution->locks, i)->exclusive)
+            return lock_set_entry(execution->locks, i)->key;
+    return 0;
+}
+
+static void drop_contended(struct scheduler *scheduler, int64_t now_us)
+{
+    struct contended *path, *next;
+    HASH_ITER(hh, scheduler->contended, path, next)
+    {
+        if (path->until_us < now_us) {
+            HASH_DEL(scheduler->contended, path);
+            free(path);
+        }
+    }
+}
+
+static void mark_contended(struct scheduler *scheduler, const struct execution *execution)
+{
+    int64_t key = contention_key(execution), now_us = clock_monotonic_us();
+    struct contended *path = NULL;
+    HASH_FIND(hh, scheduler->contended, &key, sizeof key, path);
+    if (!path) {
+        if (HASH_COUNT(scheduler->contended) >= CONTENDED_MAX)
+            drop_contended(scheduler, now_us);
+        path = calloc(1, sizeof *path);
+        if (!path)
+            return; /* it only costs the path a few polls */
+        path->key = key;
+        HASH_ADD(hh, scheduler->contended, key, sizeof key, path);
+        if (!path->hh.tbl) {
+            free(path);
+            return;
+        }
+    }
+    path->until_us = now_us + CONTENDED_US;
+}
+
+static bool is_contended(struct scheduler *scheduler, const struct execution *execution)
+{
+    int64_t key = contention_key(execution);
+    struct contended *path = NULL;
+    HASH_FIND(hh, scheduler->contended, &key, sizeof key, path);
+    return path && path->until_us >= clock_monotonic_us();
+}
+
+/* ---- outcomes ---- */
+
+/* It ends without having had its lock. */
+static void end_waiting(struct scheduler *scheduler, struct execution *execution)
+{
+    leave_line(scheduler, execution);
+    int64_t now_us = clock_monotonic_us();
+    if (scheduler->away.kind && now_us - scheduler->away_us < AWAY_US)
+        execution_set_outcome(execution, STATUS_FAILED, scheduler->away.text);
+    else if (execution->attempts > 0 && execution->reason)
+        execution_set_outcome(execution, execution->status, execution->reason);
+    else
+        execution_set_outcome(execution, STATUS_LOCKED, "no lock within the acquire timeout");
+    runtime_conclude(scheduler->runtime, execution, /* recorded= */ false);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct execution *execution = arg;
+    struct scheduler *scheduler = execution->runtime->scheduler;
+    (void)fd;
+    (void)what;
+    if (clock_monotonic_us() >= execution->acquire_until_us) {
+        if (execution->state == EXECUTION_TAKEN)
+            execution->out_of_time = true;
+        else if (execution->state != EXECUTION_RECORDING)
+            end_waiting(scheduler, execution);
+        return;
+    }
+    if (execution->line == READY_DELAYED)
+        enter_line(scheduler, execution, own_line(execution), /* first= */ true);
+    arm(execution);
+}
+
+/* ---- coming and going ---- */
+
+static void on_turn(struct lock_ticket *ticket, void *arg)
+{
+    struct execution *execution = lock_ticket_owner(ticket);
+    if (execution->state == EXECUTION_QUEUED) {
+        execution->state = EXECUTION_READY;
+        enter_line(arg, execution, own_line(execution), /* first= */ false);
+    }
+}
+
+void scheduler_add(struct scheduler *scheduler, struct execution *execution)
+{
+    struct fault fault;
+    evtimer_assign(&execution->timer, scheduler->runtime->base, on_timer, execution);
+    if (execution->locks && !lock_queue_join(scheduler->queue, execution->locks, execution,
+                                             &execution->ticket, &fault)) {
+        execution_set_outcome(execution, STATUS_FAILED, fault.text);
+        runtime_conclude(scheduler->runtime, execution, /* recorded= */ false);
+        return;
+    }
+    if (!execution->ticket || lock_ticket_has_turn(execution->ticket)) {
+        execution->state = EXECUTION_READY;
+        enter_line(scheduler, execution, own_line(execution), /* first= */ false);
+    } else {
+        execution->state = EXECUTION_QUEUED;
+    }
+    if (execution_activity(execution)->acquire_timeout_ms > 0) {
+        arm(execution);
+    } else if (execution->state == EXECUTION_QUEUED) {
+        end_waiting(scheduler, execution); /* trying once: others of this process hold it */
+    } else {
+        struct timeval limit = clock_timeval_us(ONCE_US);
+        event_add(&execution->timer, &limit);
+    }
+}
+
+static void take(struct scheduler *scheduler, struct batch *batch, struct execution *execution)
+{
+    leave_line(scheduler, execution);
+    execution->state = EXECUTION_TAKEN;
+    if (execution->ticket)
+        lock_queue_take(execution->ticket, batch);
+    batch_admit(batch, execution);
+}
+
+static bool can_take(struct batch *batch, const struct execution *execution)
+{
+    return batch_has_room(batch, execution) &&
+           (!execution->ticket || lock_ticket_can_join(execution->ticket, batch));
+}
+
+/* Adds those that stand behind a member on its path, in order, as long as they may come along. */
+static void fill_behind(struct scheduler *scheduler, struct batch *batch,
+                        const struct execution *member, const struct lock_set *covered_by)
+{
+    struct lock_ticket *next;
+    while (member->ticket && (next = lock_ticket_next(member->ticket))) {
+        struct execution *execution = lock_ticket_owner(next);
+        bool delayed = execution->line == READY_DELAYED || execution->line == READY_SLOT;
+        if (wants_alone(execution) || delayed || !can_take(batch, execution) ||
+            (covered_by && !lock_set_covers(covered_by, execution->locks)))
+            return;
+        take(scheduler, batch, execution);
+    }
+}
+
+static void fill_plain(struct scheduler *scheduler, struct batch *batch)
+{
+    struct execution *execution;
+    while ((execution = TAILQ_FIRST(&scheduler->lines[READY_PLAIN])) && can_take(batch, execution))
+        take(scheduler, batch, execution);
+    int n_heads = batch_n_members(batch);
+    for (int i = 0; i < n_heads; i++)
+        fill_behind(scheduler, batch, batch_member(batch, i), /* covered_by= */ NULL);
+}
+
+/* The head that had the fewest turns at a waiter connection; of those the oldest. */
+static struct execution *next_for_slot(struct scheduler *scheduler)
+{
+    struct execution *best = NULL, *execution;
+    TAILQ_FOREACH(execution, &scheduler->lines[READY_SLOT], link)
+    {
+        if (!best || execution->slices < best->slices ||
+            (execution->slices == best->slices &&
+             execution->submitted_us < best->submitted_us))
+            best = execution;
+    }
+    return best;
+}
+
+void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
+{
+    struct execution *execution = NULL;
+    scheduler->pending[batch_kind(batch)]--;
+    switch (batch_kind(batch)) {
+    case BATCH_PLAIN: fill_plain(scheduler, batch); return;
+    case BATCH_ALONE: execution = TAILQ_FIRST(&scheduler->lines[READY_ALONE]); break;
+    case BATCH_WAIT:
+        execution = next_for_slot(scheduler);
+        if (execution) {
+            execution->slices++;
+            mark_contended(scheduler, execution);
+        }
+        break;
+    }
+    if (execution)
+        take(scheduler, batch, execution);
+}
+
+void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
+                            struct execution *head)
+{
+    if (!wants_alone(head))
+        fill_behind(scheduler, batch, head, head->locks);
+}
+
+int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
+                                 const struct execution *execution)
+{
+    int64_t left_us = execution->acquire_until_us - clock_monotonic_us();
+    int64_t most_us = scheduler->lengths[READY_SLOT] > 0 ? WAIT_SLICE_US : WAIT_MAX_US;
+    int64_t budget_us = left_us < most_us ? left_us : most_us;
+    return budget_us < 1000 ? 1000 : budget_us; /* never 0: that is for ever */
+}
+
+/* Back from a batch, with its old place. True if it waits on. */
+static bool put_back(struct scheduler *scheduler, struct execution *execution)
+{
+    assert(execution->state == EXECUTION_TAKEN);
+    if (execution->ticket)
+        lock_queue_put_back(execution->ticket);
+    bool has_turn = !execution->ticket || lock_ticket_has_turn(execution->ticket);
+    execution->state = has_turn ? EXECUTION_READY : EXECUTION_QUEUED;
+    if (execution->out_of_time || clock_monotonic_us() >= execution->acquire_until_us) {
+        end_waiting(scheduler, execution);
+        return false;
+    }
+    return true;
+}
+
+static void delay(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
+{
+    execution->not_before_us = clock_monotonic_us() + delay_us;
+    enter_line(scheduler, execution, READY_DELAYED, /* first= */ false);
+    arm(execution);
+}
+
+void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
+        return;
+    if (!execution->refused_since_us)
+        execution->refused_since_us = now_us;
+    int64_t refused_us = now_us - execution->refused_since_us;
+    if (execution->ticket && (refused_us >= scheduler->runtime->options.queue_after_us ||
+                              is_contended(scheduler, execution))) {
+        enter_line(scheduler, execution, READY_SLOT, /* first= */ false);
+        return;
+    }
+    int64_t pause_us = (int64_t)POLL_FIRST_US << (execution->polls < 8 ? execution->polls++ : 8);
+    pause_us = pause_us < POLL_MAX_US ? pause_us : POLL_MAX_US;
+    delay(scheduler, execution, (int64_t)((double)pause_us * (0.5 + clock_jitter())));
+}
+
+void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
+{
+    execution->acquire_until_us = execution->run_until_us;
+    execution->out_of_time = false;
+    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
+        return;
+    if (delay_us > 0)
+        delay(scheduler, execution, delay_us);
+    else
+        enter_line(scheduler, execution, own_line(execution), /* first= */ true);
+}
+
+/* ---- batches ---- */
+
+/* No connection: what waits is told so when its time is over; until then it is tried again. */
+static void note_away(struct scheduler *scheduler, const struct fault *fault)
+{
+    struct timeval pause = clock_timeval_us(AWAY_PAUSE_US);
+    scheduler->away = *fault;
+    scheduler->away_us = clock_monotonic_us();
+    event_add(scheduler->go, &pause);
+}
+
+/* One connection is asked for at a time for a plain batch: it takes all that is ready when it comes. */
+static bool needs_batch(const struct scheduler *scheduler, enum batch_kind kind,
+                        enum ready_line line)
+{
+    int n_pending = scheduler->pending[kind];
+    if (scheduler->running[kind] >= scheduler->limits[kind])
+        return false;
+    return kind == BATCH_PLAIN ? n_pending == 0 && scheduler->lengths[line] > 0
+                               : scheduler->lengths[line] > n_pending;
+}
+
+static void start_batches(struct scheduler *scheduler, enum batch_kind kind, enum ready_line line)
+{
+    while (needs_batch(scheduler, kind, line)) {
+        struct fault fault;
+        if (!batch_start(scheduler->runtime, kind, &fault)) {
+            note_away(scheduler, &fault);
+            return;
+        }
+        scheduler->running[kind]++;
+        scheduler->pending[kind]++;
+    }
+}
+
+static void on_go(evutil_socket_t fd, short what, void *arg)
+{
+    struct scheduler *scheduler = arg;
+    (void)fd;
+    (void)what;
+    if (scheduler->runtime->stopping)
+        return;
+    start_batches(scheduler, BATCH_WAIT, READY_SLOT);
+    start_batches(scheduler, BATCH_ALONE, READY_ALONE);
+    start_batches(scheduler, BATCH_PLAIN, READY_PLAIN);
+}
+
+void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,
+                           const struct fault *fault)
+{
+    scheduler->running[kind]--;
+    if (fault) {
+        scheduler->pending[kind]--;
+        note_away(scheduler, fault);
+    } else {
+        scheduler->away.kind = FAULT_NONE;
+        go_soon(scheduler);
+    }
+}
+
+/* ---- life ---- */
+
+bool scheduler_new(struct runtime *runtime, struct scheduler **out, struct fault *fault)
+{
+    struct scheduler *scheduler = calloc(1, sizeof *scheduler);
+    if (!scheduler)
+        return fault_no_memory(fault);
+    scheduler->runtime = runtime;
+    for (int i = 0; i < READY_LINES; i++)
+        TAILQ_INIT(&scheduler->lines[i]);
+    int n_ordinary = runtime->options.pool_size - 1, n_waiters = runtime->options.waiters;
+    int n_alone = n_ordinary - n_waiters - 1;
+    scheduler->limits[BATCH_PLAIN] =
+        n_ordinary < PLAIN_BATCHES_MAX ? n_ordinary : PLAIN_BATCHES_MAX;
+    scheduler->limits[BATCH_ALONE] = n_alone > 1 ? n_alone : 1;
+    scheduler->limits[BATCH_WAIT] = n_waiters;
+    scheduler->go = event_new(runtime->base, -1, 0, on_go, scheduler);
+    if (!scheduler->go || !lock_queue_new(&scheduler->queue, fault)) {
+        if (!scheduler->go)
+            fault_no_memory(fault);
+        scheduler_free(scheduler);
+        return false;
+    }
+    lock_queue_on_turn(scheduler->queue, on_turn, scheduler);
+    *out = scheduler;
+    return true;
+}
+
+void scheduler_free(struct scheduler *scheduler)
+{
+    if (!scheduler)
+        return;
+    assert(scheduler->runtime->n_running == 0);
+    struct contended *path, *next;
+    HASH_ITER(hh, scheduler->contended, path, next)
+    {
+        HASH_DEL(scheduler->contended, path);
+        free(path);
+    }
+    if (scheduler->go)
+        event_free(scheduler->go);
+    lock_queue_free(scheduler->queue);
+    free(scheduler);
+}

@@ -1,0 +1,48 @@
+/*
+ * Who runs next, and on which connection. Executions wait here without a connection; batches come
+ * with one and take what is ready.
+ *
+ *   turn in the lock queue --> PLAIN or ALONE line --> batch (a try) --> done
+ *                                  ^      refused |
+ *                                  |_____DELAYED__|  a few milliseconds, while refused for a short time
+ *                                         SLOT       refused for longer: joins PostgreSQL's own queue on
+ *                                                    one of the few waiter connections, oldest first
+ */
+#pragma once
+#include "execution.h"
+
+struct batch;
+struct scheduler;
+
+/* What a batch is for; decides what it takes when its connection comes. */
+enum batch_kind {
+    BATCH_PLAIN, /* many executions, tried */
+    BATCH_ALONE, /* one execution, tried */
+    BATCH_WAIT,  /* one execution, waiting in PostgreSQL; then all that stand behind it and it covers */
+};
+
+MUST_CHECK bool scheduler_new(struct runtime *runtime, struct scheduler **out, struct fault *fault);
+void scheduler_free(struct scheduler *scheduler);
+
+/* Puts a prepared execution into the queues. Without memory its outcome is failed. */
+void scheduler_add(struct scheduler *scheduler, struct execution *execution);
+
+/* Adds to a batch what is ready for its kind, by batch_admit, within its limits. */
+void scheduler_fill(struct scheduler *scheduler, struct batch *batch);
+
+/* After the grant of a BATCH_WAIT: adds those behind `head` whose locks it covers. */
+void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
+                            struct execution *head);
+
+/* A batch gives an execution back. It keeps its place. Give members back the last first. */
+void scheduler_refused(struct scheduler *scheduler, struct execution *execution);
+void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us);
+
+/* How long a BATCH_WAIT may wait now. */
+int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
+                                 const struct execution *execution);
+
+/* A batch is over (fault NULL), or got no connection and took nothing (fault says why). */
+void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,
+                           const struct fault *fault);
+

@@ -1,0 +1,360 @@
+#include "script_private.h"
+
+#include "json_lua.h"
+#include "lock_context.h"
+#include "runtime_state.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- protected calls ---- */
+
+struct protected_call {
+    struct script *script;
+    script_body_fn *body;
+    void *arg;
+};
+
+static int run_protected(lua_State *L)
+{
+    struct protected_call *call = lua_touserdata(L, 1);
+    call->body(call->script, L, call->arg);
+    return 0;
+}
+
+bool script_protect(struct script *script, script_body_fn *body, void *arg, struct fault *fault)
+{
+    lua_State *L = sandbox_lua(script->execution->runtime->sandbox);
+    struct protected_call call = {.script = script, .body = body, .arg = arg};
+    if (!lua_checkstack(L, 4))
+        return fault_no_memory(fault);
+    lua_pushcfunction(L, run_protected);
+    lua_pushlightuserdata(L, &call);
+    int status = lua_pcall(L, 1, 0, 0);
+    if (status == LUA_OK)
+        return true;
+    const char *said = lua_tostring(L, -1);
+    fault_set(fault, status == LUA_ERRMEM ? FAULT_EXHAUSTED : FAULT_SCRIPT, "%s",
+              said ? said : "an error without a message");
+    lua_pop(L, 1);
+    return false;
+}
+
+/* ---- life ---- */
+
+bool script_new(struct execution *execution, struct region *region, struct batch_rows *rows,
+                struct script **out, struct fault *fault)
+{
+    struct sandbox *sandbox = execution->runtime->sandbox;
+    struct script *script = region_take(region, sizeof *script);
+    if (!script)
+        return fault_no_memory(fault);
+    script->execution = execution;
+    script->region = region;
+    script->rows = rows;
+    script->userdata_ref = script->data_ref = LUA_NOREF;
+    script->log_end = &script->log;
+    if (!scope_new(sandbox, &script->scope, fault) ||
+        !execution_scope(execution, script->scope, fault)) {
+        script_free(script);
+        return false;
+    }
+    *out = script;
+    return true;
+}
+
+static void detach_rows(struct script *script, lua_State *L, void *arg)
+{
+    (void)arg;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    for (int i = 1; i <= script->n_bound; i++) {
+        if (lua_rawgeti(L, -1, i) == LUA_TUSERDATA)
+            row_lua_detach(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+}
+
+void script_free(struct script *script)
+{
+    struct fault ignored;
+    if (!script)
+        return;
+    lua_State *L = sandbox_lua(script->execution->runtime->sandbox);
+    task_free(script->task);
+    script->task = NULL;
+    if (script->userdata_ref != LUA_NOREF)
+        (void)!script_protect(script, detach_rows, NULL, &ignored);
+    luaL_unref(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, script->data_ref);
+    script->userdata_ref = script->data_ref = LUA_NOREF;
+    scope_free(script->scope);
+    script->scope = NULL;
+    free(script->bound);
+    script->bound = NULL;
+    script->n_bound = 0;
+}
+
+/* ---- data ---- */
+
+static void make_tables(struct script *script, lua_State *L, void *arg)
+{
+    (void)arg;
+    lua_newtable(L);
+    script->userdata_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    script->data_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+static struct bound_row *bind_row(struct script *script, struct row *row, int slot, const char *name)
+{
+    struct bound_row *bound = region_take(script->region, sizeof *bound);
+    if (!bound)
+        return NULL;
+    if (script->n_bound == script->bound_capacity) {
+        int capacity = script->bound_capacity ? 2 * script->bound_capacity : 4;
+        struct bound_row **grown = realloc(script->bound, (size_t)capacity * sizeof *grown);
+        if (!grown)
+            return NULL;
+        script->bound = grown;
+        script->bound_capacity = capacity;
+    }
+    bound->change.row = row;
+    bound->slot = slot;
+    bound->binding = (struct row_binding){
+        .change = &bound->change, .region = script->region, .name = name};
+    script->bound[script->n_bound++] = bound;
+    return bound;
+}
+
+void script_push_row(struct script *script, lua_State *L, struct row *row, int slot,
+                     const char *name)
+{
+    for (int i = 0; i < script->n_bound; i++) {
+        if (script->bound[i]->change.row == row) { /* one row, one userdata: else changes part */
+            lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+            lua_rawgeti(L, -1, i + 1);
+            lua_remove(L, -2);
+            return;
+        }
+    }
+    struct bound_row *bound = bind_row(script, row, slot, name);
+    if (!bound)
+        luaL_error(L, "out of memory");
+    row_lua_push(L, &bound->binding);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, script->n_bound);
+    lua_pop(L, 1);
+}
+
+struct binding_request {
+    const struct data_plan *plan;
+    int slot;
+};
+
+static void bind_data(struct script *script, lua_State *L, void *arg)
+{
+    const struct binding_request *request = arg;
+    const struct data_declaration *declaration = request->plan->declaration;
+    int n_found = batch_rows_n_found(script->rows, request->slot);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    if (declaration->list) {
+        lua_createtable(L, n_found, 0);
+        script_functions_list(L, request->slot, declaration->table);
+    }
+    for (int i = 0; i < n_found; i++) {
+        struct row *row = batch_rows_found(script->rows, request->slot, i);
+        script_push_row(script, L, row, request->slot, declaration->name);
+        if (!declaration->list)
+            break;
+        lua_rawseti(L, -2, i + 1);
+    }
+    if (declaration->list || n_found > 0)
+        lua_setfield(L, -2, declaration->name);
+}
+
+bool script_bind(struct script *script, const struct data_plan *plan, int slot,
+                 struct fault *fault)
+{
+    struct binding_request request = {.plan = plan, .slot = slot};
+    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
+        return false;
+    return script_protect(script, bind_data, &request, fault);
+}
+
+static void offer_names(struct script *script, lua_State *L, void *arg)
+{
+    struct fault *fault = arg;
+    const struct execution *execution = script->execution;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    if (!scope_set_top(script->scope, "data", fault))
+        luaL_error(L, "%s", fault->text);
+    lua_newtable(L);
+    if (!scope_set_top(script->scope, "output", fault))
+        luaL_error(L, "%s", fault->text);
+    lua_createtable(L, 0, 2);
+    lua_newtable(L);
+    for (int i = 0; execution->locks && i < lock_set_n_paths(execution->locks); i++) {
+        lua_pushstring(L, lock_set_path(execution->locks, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "paths");
+    if (!scope_set_top(script->scope, "lock", fault))
+        luaL_error(L, "%s", fault->text);
+}
+
+static void set_read_only(struct script *script, bool read_only)
+{
+    for (int i = 0; i < script->n_bound; i++)
+        script->bound[i]->binding.read_only = read_only;
+}
+
+/* ---- running ---- */
+
+static enum script_state run_on(struct script *script, struct fault *fault)
+{
+    int n_results = script->n_results;
+    script->asks = false;
+    script->n_results = 0;
+    switch (task_resume(script->task, n_results, fault)) {
+    case TASK_DONE: return SCRIPT_ENDED;
+    case TASK_SLICED: return SCRIPT_SLICED;
+    case TASK_FAILED: return SCRIPT_FAILED;
+    case TASK_YIELDED: break;
+    }
+    if (script->gave_up) {
+        *fault = script->failure;
+        return SCRIPT_FAILED;
+    }
+    return SCRIPT_ASKS;
+}
+
+enum script_state script_start(struct script *script, struct fault *fault)
+{
+    const struct activity_plan *plan = script->execution->plan;
+    bool allowed = true;
+    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
+        return SCRIPT_FAILED;
+    if (!script_protect(script, offer_names, fault, fault))
+        return SCRIPT_FAILED;
+    if (plan->guard) {
+        set_read_only(script, true);
+        bool ok = expression_test(plan->guard, script->scope, &allowed, fault);
+        set_read_only(script, false);
+        if (!ok)
+            return SCRIPT_FAILED;
+    }
+    if (!allowed)
+        return SCRIPT_BLOCKED;
+    if (!plan->script)
+        return SCRIPT_ENDED;
+    if (!task_new(script->execution->runtime->sandbox, plan->script, script->scope, script,
+                  &script->task, fault))
+        return SCRIPT_FAILED;
+    return run_on(script, fault);
+}
+
+enum script_state script_resume(struct script *script, struct fault *fault)
+{
+    return run_on(script, fault);
+}
+
+const struct script_request *script_request(const struct script *script)
+{
+    return &script->request;
+}
+
+lua_State *script_arguments(struct script *script)
+{
+    return task_lua(script->task);
+}
+
+/* ---- results ---- */
+
+static void settle(struct script *script, lua_State *L, void *arg)
+{
+    (void)arg;
+    if (script->userdata_ref == LUA_NOREF)
+        return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    for (int i = 1; i <= script->n_bound; i++) {
+        if (lua_rawgeti(L, -1, i) == LUA_TUSERDATA)
+            row_lua_settle(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+}
+
+bool script_settle(struct script *script, struct fault *fault)
+{
+    return script_protect(script, settle, NULL, fault);
+}
+
+int script_n_changes(const struct script *script)
+{
+    return script->n_bound;
+}
+
+struct row_change *script_change(const struct script *script, int i)
+{
+    return &script->bound[i]->change;
+}
+
+void script_refresh(struct script *script)
+{
+    for (int i = 0; i < script->n_bound; i++) {
+        struct bound_row *bound = script->bound[i];
+        bound->change = (struct row_change){.row = bound->change.row};
+        bound->binding.dead = bound->change.row->state != ROW_FOUND;
+    }
+}
+
+struct output_request {
+    json_t *value;
+    struct fault *fault;
+};
+
+static void read_output(struct script *script, lua_State *L, void *arg)
+{
+    struct output_request *request = arg;
+    lua_pushnil(L);
+    if (script->task) {
+        lua_pop(L, 1);
+        task_push_global(script->task, L, "output");
+    }
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        scope_push(script->scope, L, "output");
+    }
+    if (lua_isnil(L, -1))
+        return;
+    if (lua_istable(L, -1)) {
+        lua_pushnil(L);
+        if (!lua_next(L, -2))
+            return; /* an empty table: no output */
+        lua_pop(L, 2);
+    }
+    if (!json_lua_read(L, lua_gettop(L), "output", &request->value, request->fault))
+        luaL_error(L, "%s", request->fault->text);
+}
+
+bool script_output(struct script *script, json_t **out, struct fault *fault)
+{
+    struct output_request request = {.fault = fault};
+    *out = NULL;
+    if (!script_protect(script, read_output, &request, fault))
+        return false;
+    *out = request.value;
+    return true;
+}
+
+void script_flush_log(struct script *script)
+{
+    const struct runtime *runtime = script->execution->runtime;
+    for (struct log_entry *entry = script->log; entry; entry = entry->next)
+        if (runtime->options.log)
+            log_line(runtime->options.log, (enum log_level)entry->level,
+                     execution_activity(script->execution)->name, "%s", entry->text);
+    script->log = NULL;
+    script->log_end = &script->log;
+}

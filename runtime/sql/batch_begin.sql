@@ -1,0 +1,13 @@
+-- The limits of a transaction before its locks are tried. $1: tag of the host; $2: milliseconds that
+-- a silent client is borne; $3: milliseconds until the published deadline.
+-- statement_timeout is off here: it would cut the wait for a lock. It is set after the grant.
+SELECT pg_catalog.set_config('statement_timeout', '0', true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', $2::text, true),
+       pg_catalog.set_config('client_connection_check_interval', '1000', true),
+       pg_catalog.set_config('application_name', $1::text || ' until ' ||
+           (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000 + $3::bigint)::bigint, true),
+       pg_catalog.set_config('datestyle', 'ISO', true),
+       pg_catalog.set_config('synchronous_commit',
+           CASE pg_catalog.current_setting('synchronous_commit')
+               WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true),
+       pg_catalog.current_setting('transaction_isolation')

@@ -1,0 +1,10 @@
+-- The lock is held: from here its time runs. $1: waiting timeout in milliseconds; $2: tag of the host.
+-- Gives the deadline by the database's clock.
+SELECT d.deadline::text,
+       pg_catalog.set_config('statement_timeout', $1::text, true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
+       pg_catalog.set_config('application_name', $2::text || ' until ' ||
+           (extract(epoch FROM d.deadline) * 1000)::bigint, true),
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
+            THEN pg_catalog.set_config('transaction_timeout', $1::text, true) END
+  FROM (SELECT pg_catalog.clock_timestamp() + $1::integer * interval '1 millisecond' AS deadline) d

@@ -1,0 +1,1 @@
+INSERT INTO @schema@.commit_mark (attempt) VALUES ($1::uuid)

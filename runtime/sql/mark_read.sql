@@ -1,0 +1,1 @@
+SELECT void FROM @schema@.commit_mark WHERE attempt = $1::uuid

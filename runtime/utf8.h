@@ -1,0 +1,6 @@
+/* Well-formed UTF-8, as PostgreSQL takes it: no surrogates, no overlong forms, at most U+10FFFF. */
+#pragma once
+#include <stddef.h>
+
+/* How many bytes from the start are whole, well-formed characters, at most limit of them. */
+size_t utf8_prefix(const char *bytes, size_t n_bytes, size_t limit);

@@ -1,0 +1,63 @@
+/*
+ * One version of a definition made ready to run: its Lua compiled, its tables looked up.
+ */
+#pragma once
+#include "catalogue.h"
+#include "definition.h"
+#include "task.h"
+
+#include <sys/queue.h>
+
+struct execution;
+struct pg_request;
+struct runtime;
+
+struct activity_plan {
+    const struct activity *activity;
+    struct expression *lock_context; /* NULL = the whole system */
+    struct expression *guard;        /* NULL = always */
+    struct chunk *script;            /* NULL = nothing to run */
+    bool needs_alone; /* learnt: its script wants a transaction of its own */
+};
+
+struct data_plan {
+    const struct data_declaration *declaration;
+    struct expression **values; /* one per key column (or where column of a list) */
+    const struct table *table;  /* once tables_known */
+    int *columns;               /* of the keys, indexes into table->columns */
+};
+
+enum workflow_tables {
+    TABLES_UNKNOWN,
+    TABLES_ASKED, /* a look-up is under way */
+    TABLES_KNOWN,
+};
+
+struct workflow {
+    struct runtime *runtime;
+    struct definition *definition; /* owned */
+    int version;
+    struct activity_plan *activities; /* as definition->activities */
+    struct data_plan *data;           /* as definition->data */
+    bool has_lists;                   /* its executions run alone */
+    enum workflow_tables tables;
+    TAILQ_HEAD(, execution) awaiting_tables;
+    struct pg_request *tables_request; /* of the look-up, until it has a connection */
+    struct pg_conn *tables_conn;       /* lent for the look-up */
+    LIST_ENTRY(workflow) link;
+};
+
+/* Compiles every piece. definition is owned by the workflow on success. */
+MUST_CHECK bool workflow_new(struct runtime *runtime, struct sandbox *sandbox,
+                             struct definition *definition, int version, struct workflow **out,
+                             struct fault *fault);
+void workflow_free(struct workflow *workflow);
+
+/* Reads the look-ups of all its tables (results in the order of definition->data) and checks the
+ * keys: FAULT_INVALID with the definition's place. */
+MUST_CHECK bool workflow_learn_tables(struct workflow *workflow, struct catalogue *catalogue,
+                                      const char *own_schema, PGresult *const *results,
+                                      struct fault *fault);
+
+/* After a change of the schema: look them up again before the next run. */
+void workflow_forget_tables(struct workflow *workflow);

@@ -1,0 +1,255 @@
+#include "command.h"
+
+#include "command_line.h"
+#include "spelling.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define ON(name) (1u << COMMAND_##name)
+
+enum {
+    ON_ALL = ~0u >> 1,
+    ON_DATABASE = ON(RUN) | ON(PUBLISH) | ON(MIGRATE) | ON(HISTORY) | ON(DEMO),
+    HELP_COLUMN = 30,
+    HELP_WIDTH = 96,
+};
+
+const struct command_row commands[] = {
+    {COMMAND_CHECK, "check", "FILE...", 1, -1, "validate definition files",
+     "Reads each file and tells every error and warning with its place. Needs no database.\n"
+     "Exits 0 when there is no error, otherwise 1.",
+     command_check},
+    {COMMAND_KEY, "key", "FILE ACTIVITY", 2, 2, "print the lock paths that an activity would take",
+     "Evaluates the activity's lock context over the input and prints the lock paths, one a line;\n"
+     "nothing for an activity without a lock. Needs no database. Exits 2 when the file, the input\n"
+     "or the value of the lock context is invalid.",
+     command_key},
+    {COMMAND_RUN, "run", "FILE|NAME", 1, 1, "run a workflow, once or many times",
+     "Publishes the file if it has changed, or takes the latest published version of the name, "
+     "and\n"
+     "runs it. With --count or --inputs it runs many and prints totals by status, the rate and "
+     "the\n"
+     "latency. Exits with the code of the outcome: 0 completed or idle, 1 failed, conflict or\n"
+     "expired, 2 invalid, 3 locked, 4 blocked, 5 missing, 75 unknown.",
+     command_run},
+    {COMMAND_PUBLISH, "publish", "FILE...", 1, -1, "publish definitions",
+     "Adds a new version of each definition whose text has changed. Nothing is published when one\n"
+     "of the files is invalid.",
+     command_publish},
+    {COMMAND_MIGRATE, "migrate", "", 0, 0, "create or upgrade the schema",
+     "Brings the schema to what this program needs. `run` and `publish` do it too.",
+     command_migrate},
+    {COMMAND_HISTORY, "history", "INSTANCE", 1, 1, "list the executions of an instance",
+     "Prints one line for each execution of the instance, the oldest first.", command_history},
+    {COMMAND_DB, "db", "start|stop|url|psql", 1, -1, "the embedded PostgreSQL",
+     "start    starts it, creating it if needed, and prints its connection string\n"
+     "stop     stops it\n"
+     "url      prints its connection string; exits 5 when it does not run\n"
+     "psql     starts it and opens psql; arguments after -- go to psql",
+     command_db},
+    {COMMAND_DEMO, "demo", "[NAME]", 0, 1, "show a sample with and without locks",
+     "Runs the variants of a sample over four host processes and prints what was lost. Uses an\n"
+     "embedded PostgreSQL of its own and removes it afterwards, unless a database is named. The\n"
+     "sample is message-read.",
+     command_demo},
+    {COMMAND_HELP, "help", "[COMMAND]", 0, 1, "show this, or help on a command",
+     "Shows the commands, or the options of one.", command_help},
+    {.name = NULL},
+};
+
+const struct command_option_row command_options[] = {
+    {OPTION_INPUT, OPTION_ONCE, "input", "JSON", "input of the workflow, an object",
+     ON(RUN) | ON(KEY)},
+    {OPTION_DATA, OPTION_ONCE, "data", "JSON", "what the lock context sees as data, an object",
+     ON(KEY)},
+    {OPTION_COUNT, OPTION_ONCE, "count", "N", "run it so many times and print totals", ON(RUN)},
+    {OPTION_CONCURRENCY, OPTION_ONCE, "concurrency", "C",
+     "so many at once (default 64 with --count)", ON(RUN)},
+    {OPTION_VARY, OPTION_REPEATABLE, "vary", "NAME=A..B",
+     "draw an input field uniformly; may be repeated", ON(RUN)},
+    {OPTION_INPUTS, OPTION_ONCE, "inputs", "FILE",
+     "inputs, one JSON object a line; added to --input", ON(RUN)},
+    {OPTION_HOSTS, OPTION_ONCE, "hosts", "H", "spread the runs over so many processes", ON(RUN)},
+    {OPTION_WORKER, OPTION_HIDDEN, "worker", NULL, "be one of the processes of --hosts", ON(RUN)},
+    {OPTION_KEY, OPTION_LATER, "key", "KEY", "idempotency key", ON(RUN)},
+    {OPTION_QUEUE, OPTION_LATER, "queue", NULL, "run in the background", ON(RUN)},
+    {OPTION_BASE, OPTION_ONCE, "base", "N", "refuse unless version N is the latest (0 = none yet)",
+     ON(PUBLISH)},
+    {OPTION_QUICK, OPTION_ONCE, "quick", NULL, "a tenth of the executions", ON(DEMO)},
+    {OPTION_DATABASE, OPTION_ONCE, "database", "CONNINFO",
+     "connection string or URI (else LATCHKEY_DATABASE, else PG*, else embedded)", ON_DATABASE},
+    {OPTION_DATA_DIR, OPTION_ONCE, "data-dir", "DIR", "directory of the embedded PostgreSQL",
+     ON_DATABASE | ON(DB)},
+    {OPTION_SCHEMA, OPTION_ONCE, "schema", "NAME",
+     "latchkey's own schema (else LATCHKEY_SCHEMA, else latchkey)", ON_DATABASE | ON(KEY)},
+    {OPTION_POOL, OPTION_ONCE, "pool", "N", "at most so many connections a process (default 12)",
+     ON_DATABASE},
+    {OPTION_JSON, OPTION_ONCE, "json", NULL, "print JSON", ON_ALL},
+    {OPTION_QUIET, OPTION_ONCE, "quiet", NULL, "no words but errors", ON_ALL},
+    {OPTION_HELP, OPTION_ONCE, "help", NULL, "show help", ON_ALL},
+    {OPTION_VERSION, OPTION_ONCE, "version", NULL, "show the version", ON_ALL},
+    {.name = NULL},
+};
+
+const struct command_row *command_find(const char *name)
+{
+    for (const struct command_row *row = commands; row->name; row++)
+        if (strcmp(row->name, name) == 0)
+            return row;
+    return NULL;
+}
+
+const char *command_nearest(const char *written)
+{
+    struct spelling spelling = {0};
+    for (const struct command_row *row = commands; row->name; row++)
+        spelling_consider(&spelling, written, row->name);
+    return spelling.nearest;
+}
+
+static bool is_shown(const struct command_option_row *row)
+{
+    return row->manner == OPTION_ONCE || row->manner == OPTION_REPEATABLE;
+}
+
+const char *command_nearest_option(const struct command_row *command, const char *written)
+{
+    struct spelling spelling = {0};
+    for (const struct command_option_row *row = command_options; row->name; row++)
+        if (is_shown(row) && (!command || row->commands & 1u << command->id))
+            spelling_consider(&spelling, written, row->name);
+    return spelling.nearest;
+}
+
+static void print_option(const struct command_option_row *row, FILE *out)
+{
+    char left[HELP_COLUMN + 16];
+    snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument ? " " : "",
+             row->argument ? row->argument : "");
+    fprintf(out, "  %-24s  %s\n", left, row->help);
+}
+
+static void print_options(const struct command_row *command, FILE *out)
+{
+    for (const struct command_option_row *row = command_options; row->name; row++)
+        if (is_shown(row) && row->commands & 1u << command->id)
+            print_option(row, out);
+}
+
+void command_print_help(const struct command_row *command, FILE *out)
+{
+    if (command) {
+        fprintf(out, "latchkey %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", command->name,
+                *command->arguments ? " " : "", command->arguments, command->text);
+        print_options(command, out);
+        return;
+    }
+    fputs("latchkey COMMAND [OPTION...]\n\n"
+          "Runs workflows whose activities may ask to be the only one at work.\n\nCommands:\n",
+          out);
+    for (const struct command_row *row = commands; row->name; row++) {
+        char left[HELP_COLUMN + 16];
+        snprintf(left, sizeof left, "%s %s", row->name, row->arguments);
+        fprintf(out, "  %-24s  %s\n", left, row->summary);
+    }
+    fputs("\nOptions of every command:\n", out);
+    for (const struct command_option_row *row = command_options; row->name; row++)
+        if (is_shown(row) && row->commands == ON_ALL)
+            print_option(row, out);
+    fputs("\n`latchkey COMMAND --help` tells the options of a command.\n", out);
+}
+
+int command_fail(const struct fault *fault)
+{
+    fprintf(stderr, "latchkey: %s\n", fault->text);
+    switch (fault->kind) {
+    case FAULT_INVALID:
+    case FAULT_SCRIPT: return EXIT_USAGE;
+    case FAULT_MISSING: return EXIT_MISSING;
+    case FAULT_UNKNOWN: return EXIT_UNKNOWN;
+    case FAULT_NONE:
+    case FAULT_CONFLICT:
+    case FAULT_DATABASE:
+    case FAULT_EXHAUSTED:
+    case FAULT_CANCELLED: return 1;
+    }
+    return 1;
+}
+
+void command_say(const struct command_line *line, const char *format, ...)
+{
+    va_list args;
+    if (command_line_has(line, OPTION_QUIET))
+        return;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+void command_print_json(const json_t *value)
+{
+    /* Fifteen digits, so that 0.1 is written 0.1. */
+    if (value && json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0)
+        putchar('\n');
+    else
+        fputs("latchkey: no memory for the answer\n", stderr);
+}
+
+int command_help(const struct command_line *line)
+{
+    if (line->n_arguments == 0) {
+        command_print_help(NULL, stdout);
+        return 0;
+    }
+    const struct command_row *command = command_find(line->arguments[0]);
+    if (!command) {
+        struct fault fault;
+        command_line_unknown_command(line->arguments[0], &fault);
+        return command_fail(&fault);
+    }
+    command_print_help(command, stdout);
+    return 0;
+}
+
+/* A full disk or a closed pipe must not look like success. */
+static int check_output(int exit_code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    perror("latchkey: standard output");
+    return exit_code ? exit_code : 1;
+}
+
+static int run(const struct command_line *line)
+{
+    if (command_line_has(line, OPTION_VERSION)) {
+        puts("latchkey " LATCHKEY_VERSION);
+        return 0;
+    }
+    if (command_line_has(line, OPTION_HELP)) {
+        command_print_help(line->command, stdout);
+        return 0;
+    }
+    if (!line->command) {
+        command_print_help(NULL, stderr);
+        return EXIT_USAGE;
+    }
+    return line->command->run(line);
+}
+
+int command_main(int argc, char **argv)
+{
+    struct fault fault;
+    struct command_line line;
+    int exit_code;
+    if (command_line_read(argc, argv, &line, &fault))
+        exit_code = run(&line);
+    else if (line.command && line.command->id == COMMAND_RUN)
+        exit_code = command_run_refused(&line, &fault);
+    else
+        exit_code = command_fail(&fault);
+    command_line_done(&line);
+    return check_output(exit_code);
+}

@@ -1,0 +1,71 @@
+#include "session.h"
+
+#include "command_line.h"
+
+#include <event2/event.h>
+
+enum {
+    START_WAIT_US = 5 * 1000 * 1000, /* a server that starts or is full */
+};
+
+struct event_base *session_new_loop(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
+bool session_prepare(const struct command_line *line, struct session *session, struct fault *fault)
+{
+    *session = (struct session){
+        .log = {.stream = stderr,
+                .least =
+                    command_line_has(line, OPTION_QUIET) ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING},
+    };
+    if (!database_choose(line, &session->choice, fault))
+        return false;
+    session->base = session_new_loop();
+    return session->base || fault_no_memory(fault);
+}
+
+bool session_start(const struct command_line *line, struct session *session, int pool_most,
+                   struct fault *fault)
+{
+    struct runtime_options options = runtime_default_options();
+    int64_t pool = SESSION_POOL_DEFAULT;
+    if (!command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &pool, fault))
+        return false;
+    options.conninfo = text_chars(&session->choice.conninfo);
+    options.schema = session->choice.schema;
+    options.log = &session->log;
+    options.pool_size =
+        pool < pool_most || command_line_has(line, OPTION_WORKER) ? (int)pool : pool_most;
+    options.waiters = options.pool_size / 4 ? options.pool_size / 4 : 1;
+    return runtime_new(session->base, &options, &session->runtime, fault) &&
+           runtime_start(session->runtime, START_WAIT_US, fault);
+}
+
+bool session_open(const struct command_line *line, struct session *session, int pool_most,
+                  struct fault *fault)
+{
+    return session_prepare(line, session, fault) && session_start(line, session, pool_most, fault);
+}
+
+void session_close(struct session *session)
+{
+    runtime_free(session->runtime);
+    session->runtime = NULL;
+    if (session->base)
+        event_base_free(session->base);
+    session->base = NULL;
+    database_choice_done(&session->choice);
+}
+
+void session_add_table(const struct session *session, const char *table, struct text *out)
+{
+    text_addf(out, "\"%s\".%s", session->choice.schema, table);
+}

@@ -1,0 +1,221 @@
+/* Texts that would keep a host busy for ever, or eat its memory. Each must end soon, as an
+ * expression and as a task, and leave the sandbox usable. */
+#include "clock.h"
+#include "expr_tests.h"
+#include "lua_fixture.h"
+
+#include <string.h>
+
+enum {
+    SOON_US = 3000000, /* generous: sanitizers, and other work on the machine */
+};
+
+struct hang {
+    const char *text;
+    const char *part; /* of the fault; NULL = it ends without one */
+};
+
+static const struct hang hangs[] = {
+    {"while true do end", "instructions"},
+    {"::again:: goto again", "instructions"},
+    {"repeat until false", "instructions"},
+    {"for i = 1, math.huge do end", "instructions"},
+    {"local function f() return f() end return f()", "instructions"},
+    {"local function f() return 1 + f() end return f()", "memory"},
+
+    /* pcall must not save a run that is spent. */
+    {"while true do pcall(function() while true do end end) end", "instructions"},
+    {"local function f() pcall(f) while true do end end f()", "instructions"},
+    {"local function f() pcall(f) pcall(f) end f()", "instructions"},
+    {"return pcall(function() while true do end end)", "instructions"},
+    {"pcall(pcall, pcall, pcall, function() while true do end end) return 1", "instructions"},
+    {"return select(2, pcall(error)) or pcall(string.rep, 'x', -1) and pcall(function() "
+     "repeat until nil end)", "instructions"},
+    {"local function f() local ok = pcall(f) return f() end return f()", "instructions"},
+    {"while true do pcall(error, setmetatable({}, {__tostring = function() while true do end end}))"
+     " end", "instructions"},
+
+    /* Memory. */
+    {"local s = 'x' while true do s = s .. s end", "memory"},
+    {"while true do pcall(function() local s = 'x' while true do s = s .. s end end) end", "memory"},
+    {"local t = {} while true do t[#t + 1] = #t end", "memory"},
+    {"local t = {} for i = 1, 1e9 do t['k' .. i] = {} end", "memory"},
+    {"while true do pcall(function() local t = {} while true do t[#t + 1] = {} end end) end",
+     "memory"},
+    {"local t = {} for i = 1, 300000 do t[i] = i end return select('#', table.unpack(t))", ""},
+    {"local f = function() return 1 end for i = 1, 1e9 do local g = f f = function() return g() end "
+     "end return f()", "memory"},
+    {"return ('x'):rep(1 << 40)", "too large"},
+    {"return ('x'):rep(1 << 62)", "too large"},
+    {"return ('x'):rep(1, ('y'):rep(3)):rep(math.maxinteger, 'abc')", "too large"},
+    {"while true do pcall(string.rep, 'x', 1 << 40) end", "instructions"},
+    {"local t = {} for i = 1, 100 do t[i] = ('x'):rep(500000) .. i end return #t", "memory"},
+    {"local s = ('x'):rep(200000) while true do local u = s .. 'y' end", "instructions"},
+
+    /* One call of C that works for ever. */
+    {"return #string.rep('', 1 << 40)", NULL},
+    {"return #string.rep('', math.maxinteger, '')", NULL},
+    {"table.move({}, 1, 1 << 40, 2)", "instructions"},
+    {"table.move({}, 1, math.maxinteger, 2)", "wrap around"},
+    {"table.move({}, math.mininteger, math.maxinteger, 2)", "too many"},
+    {"return table.concat({}, '', 1, math.maxinteger)", "invalid value"},
+    {"return table.concat(setmetatable({}, {__index = table.concat}), '', 1, 1 << 60)",
+     "instructions"},
+    {"return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)",
+     "instructions"},
+    {"return table.unpack({}, 1, 1 << 40)", "too many results"},
+    {"return table.unpack({}, math.mininteger, math.maxinteger)", "too many results"},
+    {"return #table.pack(table.unpack({}, 1, 900000))", ""},
+    {"local t = setmetatable({}, {__len = function() return 1 << 60 end}) table.insert(t, 1, 1)",
+     "'__len'"},
+    {"local m = {} local t = setmetatable({}, m) m.__len = function() return 1 << 60 end "
+     "table.insert(t, 1, 1) return #t", NULL},
+    {"return string.find(('a'):rep(60000), ('a*'):rep(15) .. 'b')", "instructions"},
+    {"return ('a'):rep(3000):find('.-.-.-.-b')", "instructions"},
+    {"return ('a'):rep(30000):find('(.-)(.-)(.-)%1%2%3b')", "instructions"},
+    {"return ('a'):rep(50000):gsub('.-.-.-b', '')", "instructions"},
+    {"for w in ('a'):rep(50000):gmatch('.-.-.-b') do end", "instructions"},
+    {"return ('['):rep(100) .. ('a'):rep(50000):match('[' .. ('x'):rep(50000) .. ']*b')",
+     "instructions"},
+    {"return ('('):rep(60000):find('%b()%b()')", "instructions"},
+    {"while true do pcall(string.find, ('a'):rep(3000), '.-.-.-.-b') end", "instructions"},
+    {"return ('a'):rep(60000):find(('a'):rep(30000) .. 'b', 1, true)", NULL},
+    {"return ('a'):rep(100):gsub('a', function() while true do end end)", "instructions"},
+    {"return ('a'):rep(100):gsub('a', function() error('no') end)", "no"},
+    {"while true do pcall(string.gsub, 'a', 'a', function() error('no') end) end", "instructions"},
+
+    /* Sorting. */
+    {"local t = {} for i = 1, 5000 do t[i] = i end table.sort(t, function() return true end)",
+     NULL},
+    {"local t = {} for i = 1, 100 do t[i] = i end table.sort(t, function() while true do end end)",
+     "instructions"},
+    {"local t = {} for i = 1, 100 do t[i] = i end local n = 0 table.sort(t, function(a, b) n = n + 1 "
+     "return n % 2 == 0 end)", NULL},
+    {"local a, b = ('x'):rep(100000) .. 'a', ('x'):rep(100000) .. 'b' local t = {} "
+     "for i = 1, 5000 do t[i] = i % 2 == 0 and a or b end table.sort(t)", "instructions"},
+    {"local t = {} for i = 1, 3000 do t[i] = -i end table.sort(t, pcall)", NULL},
+    {"local x = {} for i = 1, 25 do x = {x, x, pcall} end local t = {} for i = 1, 40 do "
+     "t[i] = setmetatable({}, {__lt = function() table.sort(t, pcall) end}) end table.sort(t)", ""},
+
+    /* What garbage collection or leaving a block would run. */
+    {"setmetatable({}, {__gc = function() while true do end end})", "'__gc'"},
+    {"local t = setmetatable({}, {__close = function() while true do end end})", "'__close'"},
+    {"local m = {} local t <close> = setmetatable({}, m)", "non-closable"},
+    {"setmetatable({}, {__mode = 'k'})", "'__mode'"},
+    {"local m = {} setmetatable({}, m) m.__gc = function() while true do end end setmetatable({}, m)",
+     "'__gc'"},
+
+    /* Metamethods. */
+    {"local m = {} local t = setmetatable({}, m) m.__call = t setmetatable(t, m) t()",
+     "must be a function"},
+    {"local t = {} setmetatable(t, {__index = t}) return t.x", "loop"},
+    {"local t = setmetatable({}, {__index = function(t, k) return t[k] end}) return t.x", ""},
+    {"return tostring(setmetatable({}, {__tostring = function() while true do end end}))",
+     "instructions"},
+    {"return setmetatable({}, {__eq = function() while true do end end}) == setmetatable({}, {})",
+     "instructions"},
+    {"for k in pairs(setmetatable({}, {__pairs = function() while true do end end})) do end",
+     "instructions"},
+    {"return setmetatable({}, {__concat = function(a, b) return a .. b end}) .. 'x'", ""},
+
+    /* Formats. */
+    {"return ('%99999d'):format(1)", "invalid"},
+    {"return ('%.99999f'):format(1)", "invalid"},
+    {"return ('%99.99f'):format(1e308)", NULL},
+    {"return ('%p'):format({})", "invalid conversion"},
+    {"return ('%s'):rep(1000):format()", "bad argument"},
+    {"return ('%s'):format(setmetatable({}, {__tostring = function() while true do end end}))",
+     "instructions"},
+    {"return #string.pack('c1000000000', 'x')", "memory"},
+    {"return utf8.len(('x'):rep(1000), 1, math.maxinteger)", "out of bounds"},
+    {"return utf8.codepoint(('x'):rep(1000), 1, math.maxinteger)", "out of bounds"},
+    {"return utf8.offset('x', math.maxinteger)", NULL},
+    {"return tonumber(('9'):rep(100000))", NULL},
+    {"local s = ('0'):rep(250000) local n = 0 while true do n = n + s end", "instructions"},
+
+    /* Lookups that walk far. */
+    {"local t = {} for i = 1, 3000 do t[i] = i end for i = 1, 3000 do t[i] = nil end "
+     "while true do next(t) end", "instructions"},
+    {"local t = {} for i = 1, 1900 do t = setmetatable({}, {__index = t}) end "
+     "while true do local x = t.nothing end", ""},
+};
+
+static void ends_soon(struct lua_fixture *fixture, const char *text, const char *part,
+                      json_t *(*body)(struct lua_fixture *, const char *))
+{
+    int64_t start_us = clock_monotonic_us();
+    json_t *value = body(fixture, text);
+    int64_t took_us = clock_monotonic_us() - start_us;
+    if (took_us > SOON_US)
+        fail_msg("%s: took %lld ms", text, (long long)took_us / 1000);
+    if (!part) {
+        if (!value)
+            fail_msg("%s: %s", text, fixture->fault.text);
+    } else if (*part) {
+        if (value)
+            fail_msg("%s: did not fail", text);
+        if (!strstr(fixture->fault.text, part))
+            fail_msg("%s: '%s' has no '%s'", text, fixture->fault.text, part);
+        assert_int_equal(fixture->fault.kind, FAULT_SCRIPT);
+        if (strncmp(fixture->fault.text, "test.yaml:1: ", 13) != 0)
+            fail_msg("%s: '%s' has no place", text, fixture->fault.text);
+    }
+    json_decref(value);
+}
+
+static void a_hanging_expression_ends(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof hangs / sizeof *hangs; i++) {
+        const char *part = hangs[i].part;
+        /* The smaller limits of expressions may be spent first, whichever comes. */
+        if (part && (strcmp(part, "memory") == 0 || strcmp(part, "instructions") == 0))
+            ends_soon(fixture, hangs[i].text, "over", lua_evaluate);
+        else
+            ends_soon(fixture, hangs[i].text, part ? "" : part, lua_evaluate);
+        assert_evaluates(fixture, "1 + 1", "2");
+    }
+}
+
+static void a_hanging_task_ends(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof hangs / sizeof *hangs; i++) {
+        ends_soon(fixture, hangs[i].text, hangs[i].part, lua_run);
+        assert_runs(fixture, "return 1 + 1", "2");
+    }
+}
+
+/* Compiling needs quadratic time for long chains of branches, so their number is bounded. */
+static void a_text_with_endless_branches_is_refused(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    static const char *const links[] = {"x or ", "x and ", "::a:: ", "goto a; "};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        enum { N = 60000 };
+        size_t length = strlen(links[i]);
+        char *text = test_malloc(N * length + 2);
+        for (size_t n = 0; n < N; n++)
+            memcpy(text + n * length, links[i], length);
+        memcpy(text + N * length, "x", 2);
+        int64_t start_us = clock_monotonic_us();
+        assert_null(lua_evaluate(fixture, text));
+        assert_null(lua_run(fixture, text));
+        assert_non_null(strstr(fixture->fault.text, "branches"));
+        assert_int_equal(fixture->fault.kind, FAULT_INVALID);
+        assert_true(clock_monotonic_us() - start_us < SOON_US);
+        test_free(text);
+    }
+}
+
+int hang_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_hanging_expression_ends, lua_fixture_open,
+                                        lua_fixture_close),
+        cmocka_unit_test_setup_teardown(a_hanging_task_ends, lua_fixture_open, lua_fixture_close),
+        cmocka_unit_test_setup_teardown(a_text_with_endless_branches_is_refused, lua_fixture_open,
+                                        lua_fixture_close),
+    };
+    return cmocka_run_group_tests_name("hang", tests, NULL, NULL);
+}

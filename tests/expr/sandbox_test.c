@@ -1,0 +1,141 @@
+#include "clock.h"
+#include "expr_tests.h"
+#include "lua_fixture.h"
+
+#include <string.h>
+
+static void a_sandbox_has_default_limits(void **state)
+{
+    (void)state;
+    struct sandbox_limits limits = sandbox_default_limits();
+    assert_int_equal(limits.expression_instructions, 100000);
+    assert_int_equal(limits.script_instructions, 10000000);
+    assert_int_equal(limits.expression_us, 50000);
+    assert_int_equal(limits.expression_bytes, 1 << 20);
+    assert_int_equal(limits.script_bytes, 16 << 20);
+    assert_int_equal(limits.state_bytes, 256 << 20);
+}
+
+static void an_expression_has_its_instructions_and_no_more(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    assert_evaluates(fixture, "(function() for i = 1, 90000 do end return 1 end)()", "1");
+    assert_evaluation_fails(fixture, "(function() for i = 1, 110000 do end return 1 end)()",
+                            "test.yaml:1: ran over 100000 instructions");
+}
+
+static void an_expression_ends_by_time(void **state)
+{
+    (void)state;
+    struct sandbox_limits limits = sandbox_default_limits();
+    limits.expression_instructions = INT64_MAX / 2;
+    struct lua_fixture *fixture = lua_fixture_new(&limits);
+    int64_t start_us = clock_monotonic_us();
+    assert_evaluation_fails(fixture, "while true do end", "test.yaml:1: ran over 50 ms");
+    assert_evaluation_fails(fixture, "('a'):rep(5000):find('.-.-.-.-b')", "ran over 50 ms");
+    assert_evaluation_fails(fixture, "while true do pcall(function() while true do end end) end",
+                            "ran over 50 ms");
+    int64_t took_us = clock_monotonic_us() - start_us;
+    assert_in_range(took_us, 150000, 2000000);
+    lua_fixture_free(fixture);
+}
+
+static void an_expression_has_its_memory_and_no_more(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    assert_evaluates(fixture, "#('x'):rep(700000)", "700000");
+    assert_evaluation_fails(fixture,
+                            "local s = ('x'):rep(700000)\nlocal t = ('y'):rep(700000)\nreturn 1",
+                            "test.yaml:2: used over 1024 KiB of memory");
+}
+
+/* Garbage of one evaluation is nobody's debt: only what is alive counts in the end. */
+static void garbage_may_exceed_the_limit(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    assert_runs(fixture, "for i = 1, 300 do local s = ('x'):rep(1 << 20) .. i end return 1", "1");
+    assert_true(sandbox_bytes(fixture->sandbox) < (size_t)64 << 20);
+}
+
+static void memory_does_not_grow_over_many_evaluations(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    struct expression *expression;
+    struct lua_source source = {"{'message', input.message_id, {('x'):rep(20)}}", 1};
+    lua_set(fixture, "input", "{\"message_id\": 7}");
+    assert_true(expression_compile(fixture->sandbox, "test.yaml", "lock-context", source,
+                                   &expression, &fixture->fault));
+    size_t most = 0;
+    for (int i = 0; i < 200000; i++) {
+        struct scope *scope;
+        if (i % 10 == 0) {
+            assert_true(scope_new(fixture->sandbox, &scope, &fixture->fault));
+            scope_free(scope);
+        }
+        assert_true(expression_evaluate(expression, fixture->scope, &fixture->fault));
+        lua_pop(sandbox_lua(fixture->sandbox), 1);
+        if (sandbox_bytes(fixture->sandbox) > most)
+            most = sandbox_bytes(fixture->sandbox);
+    }
+    assert_true(most < 300 << 10);
+    expression_free(expression);
+}
+
+static void a_full_state_refuses_and_recovers(void **state)
+{
+    (void)state;
+    struct sandbox_limits limits = sandbox_default_limits();
+    limits.state_bytes = 2 << 20;
+    struct lua_fixture *fixture = lua_fixture_new(&limits);
+    json_t *big = json_array();
+    for (int i = 0; i < 200000; i++)
+        json_array_append_new(big, json_integer(i));
+    assert_false(scope_set_json(fixture->scope, "big", big, &fixture->fault));
+    assert_int_equal(fixture->fault.kind, FAULT_EXHAUSTED);
+    json_decref(big);
+    assert_evaluates(fixture, "1", "1");
+    json_t *value = lua_run(fixture, "local t = {} while true do t[#t + 1] = {} end");
+    assert_null(value);
+    assert_int_equal(fixture->fault.kind, FAULT_EXHAUSTED);
+    assert_evaluates(fixture, "1", "1");
+    lua_fixture_free(fixture);
+}
+
+static void two_sandboxes_are_independent(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    struct sandbox_limits limits = sandbox_default_limits();
+    struct lua_fixture *other = lua_fixture_new(&limits);
+    lua_set(other, "x", "1");
+    assert_evaluates(fixture, "x == nil", "true");
+    assert_evaluates(other, "x", "1");
+    lua_fixture_free(other);
+}
+
+static void nothing_may_be_freed_that_was_never_made(void **state)
+{
+    (void)state;
+    sandbox_free(NULL);
+    scope_free(NULL);
+    expression_free(NULL);
+    chunk_free(NULL);
+    task_free(NULL);
+}
+
+int sandbox_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, lua_fixture_open, lua_fixture_close)
+        cmocka_unit_test(a_sandbox_has_default_limits),
+        TEST(an_expression_has_its_instructions_and_no_more),
+        cmocka_unit_test(an_expression_ends_by_time),
+        TEST(an_expression_has_its_memory_and_no_more),
+        TEST(garbage_may_exceed_the_limit),
+        TEST(memory_does_not_grow_over_many_evaluations),
+        cmocka_unit_test(a_full_state_refuses_and_recovers),
+        TEST(two_sandboxes_are_independent),
+        cmocka_unit_test(nothing_may_be_freed_that_was_never_made),
+#undef TEST
+    };
+    return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);
+}

@@ -1,0 +1,25 @@
+/* test_runtime [GROUP]: all groups of tests, or one. */
+#include "runtime_tests.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} groups[] = {
+    {"decimal", decimal_tests},
+    {"row", row_tests},
+    {"row_lua", row_lua_tests},
+    {"row_lua_json", row_lua_json_tests},
+    {"utf8", utf8_tests},
+};
+
+int main(int argc, char **argv)
+{
+    int n_failed = 0;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        if (argc < 2 || strcmp(argv[1], groups[i].name) == 0)
+            n_failed += groups[i].run();
+    return n_failed != 0;
+}

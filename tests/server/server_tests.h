@@ -1,0 +1,14 @@
+/* Each runs the tests of its file and returns how many failed. */
+#pragma once
+
+int command_check_tests(void);
+int command_db_tests(void);
+int command_demo_tests(void);
+int command_key_tests(void);
+int command_line_tests(void);
+int command_publish_tests(void);
+int command_run_tests(void);
+int database_choice_tests(void);
+int run_hosts_tests(void);
+int run_plan_tests(void);
+int run_totals_tests(void);
