@@ -378,8 +378,8 @@ bool pg_server_default_dir(struct text *out, struct fault *fault)
     struct passwd *found = NULL;
     const char *home = getenv("HOME");
     if (!home || home[0] != '/') {
-        getpwuid_r(geteuid(), &entry, strings, sizeof strings, &found);
-        home = found ? found->pw_dir : NULL;
+        bool ok = getpwuid_r(geteuid(), &entry, strings, sizeof strings, &found) == 0;
+        home = ok && found ? found->pw_dir : NULL;
     }
     if (!home || home[0] != '/')
         return fault_set(fault, FAULT_MISSING, "no home directory: name one with --data-dir");

@@ -21,8 +21,8 @@ bool pg_server_account_find(struct pg_server_account *out, struct fault *fault)
     struct passwd entry;
     struct passwd *found = NULL;
     char strings[4096];
-    getpwnam_r("postgres", &entry, strings, sizeof strings, &found);
-    if (!found || found->pw_uid == 0)
+    bool ok = getpwnam_r("postgres", &entry, strings, sizeof strings, &found) == 0;
+    if (!ok || !found || found->pw_uid == 0)
         return fault_set(fault, FAULT_DATABASE,
                          "PostgreSQL refuses to run as root and there is no user 'postgres': "
                          "install the package postgresql, or run as another user");

@@ -1,12 +1,14 @@
 /* The basic functions, where the stock ones would let a script reach too far. */
 #include "libraries.h"
 
+#include "run.h"
+
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdbool.h>
 
 static const char *const stock_names[] = {"assert", "error",    "getmetatable", "ipairs",
-                                          "next",   "pairs",    "pcall",        "rawequal",
+                                          "next",   "pairs",    "rawequal",
                                           "rawget", "rawlen",   "select",       "tonumber",
                                           "type",   "_VERSION", NULL};
 
@@ -88,6 +90,37 @@ static int raw_set(lua_State *L)
     return 1;
 }
 
+/* Lua looks through all calls of the stack when it catches an error, so a deep one costs more. */
+static void charge_catch(lua_State *L)
+{
+    lua_Debug activation;
+    int depth = 1;
+    while (lua_getstack(L, depth, &activation))
+        depth *= 2;
+    run_charge(L, 10 + depth / 4);
+}
+
+static int finish_pcall(lua_State *L, int status, lua_KContext context)
+{
+    (void)context;
+    if (status != LUA_OK && status != LUA_YIELD) {
+        charge_catch(L);
+        lua_pushboolean(L, 0);
+        lua_pushvalue(L, -2);
+        return 2;
+    }
+    return lua_gettop(L);
+}
+
+static int protected_call(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    lua_pushboolean(L, 1);
+    lua_insert(L, 1);
+    int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall);
+    return finish_pcall(L, status, 0);
+}
+
 void base_library_text(lua_State *L, int index)
 {
     int type = lua_type(L, index);
@@ -130,6 +163,8 @@ void base_library_open(lua_State *L)
     lua_pushliteral(L, "__call");
     lua_pushcclosure(L, set_metatable, 1);
     lua_setfield(L, -2, "setmetatable");
+    lua_pushcfunction(L, protected_call);
+    lua_setfield(L, -2, "pcall");
     lua_pushcfunction(L, raw_set);
     lua_setfield(L, -2, "rawset");
     lua_pushcfunction(L, to_string);

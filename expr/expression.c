@@ -121,7 +121,7 @@ bool expression_evaluate(struct expression *expression, struct scope *scope, str
     lua_rawgeti(L, LUA_REGISTRYINDEX, scope->environment_ref);
     run_open(&run);
     int status = lua_pcall(L, 1, LUA_MULTRET, 0);
-    run_close(&run);
+    run_close(&run, status);
 
     bool ok;
     if (run.spent != RUN_WITHIN) {

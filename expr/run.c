@@ -1,11 +1,11 @@
 #include "run.h"
 
-#include "clock.h"
 #include "sandbox_state.h"
 
 #include <assert.h>
 #include <lauxlib.h>
 #include <stdio.h>
+#include <time.h>
 
 static void watch(lua_State *L, lua_Debug *activation);
 
@@ -27,7 +27,16 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->time_us = is_task ? limits->slice_us : limits->expression_us;
     run->bytes_max = (int64_t)(is_task ? limits->script_bytes : limits->expression_bytes);
     run->bytes_left = run->bytes_max;
+    run->collect_below = run->bytes_max / 2;
+    run->refused = RUN_WITHIN;
     run->place[0] = '\0';
+}
+
+static int64_t processor_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void arm(struct run *run)
@@ -59,15 +68,17 @@ void run_open(struct run *run)
     run->sandbox->was_refused = false;
     run->was_sliced = false;
     if (run->is_task)
-        run->deadline_us = clock_monotonic_us() + run->time_us;
+        run->deadline_us = processor_us() + run->time_us;
     if (!run->interval)
         arm(run);
 }
 
-void run_close(struct run *run)
+void run_close(struct run *run, int status)
 {
     assert(run->sandbox->run == run);
     run->sandbox->run = run->outer;
+    if (status == LUA_ERRMEM && run->spent == RUN_WITHIN)
+        run->spent = run->refused;
 }
 
 /* Finds the innermost Lua function. Neither allocates nor raises. */
@@ -88,14 +99,20 @@ static void spend(struct run *run, enum run_limit limit)
 {
     if (run->spent != RUN_WITHIN)
         return;
-    run->spent = limit;
     note_place(run);
+    run->spent = limit;
 }
 
-void run_memory_spent(struct run *run, enum run_limit limit)
+void run_memory_refused(struct run *run, enum run_limit limit, bool is_final)
 {
-    spend(run, limit);
-    arm_now(run);
+    if (run->spent == RUN_WITHIN) {
+        run->refused = limit;
+        note_place(run);
+    }
+    if (is_final) {
+        spend(run, limit);
+        arm_now(run);
+    }
 }
 
 void run_note(lua_State *L, int64_t units)
@@ -115,7 +132,7 @@ static bool check(struct run *run, bool can_yield)
         spend(run, RUN_INSTRUCTIONS);
         return false;
     }
-    int64_t now_us = clock_monotonic_us();
+    int64_t now_us = processor_us();
     if (!run->deadline_us) {
         run->deadline_us = now_us + run->time_us;
         return false;
@@ -153,6 +170,13 @@ static void raise_spent(struct run *run, int level)
     lua_error(run->L);
 }
 
+/* Buffers of strings are refused without a collection, so garbage must not eat up the limit. */
+static void collect(struct run *run)
+{
+    lua_gc(run->L, LUA_GCCOLLECT);
+    run->collect_below = run->bytes_left / 2;
+}
+
 static void watch(lua_State *L, lua_Debug *activation)
 {
     (void)activation;
@@ -166,6 +190,8 @@ static void watch(lua_State *L, lua_Debug *activation)
         raise_spent(run, 0);
         return;
     }
+    if (run->bytes_left < run->collect_below)
+        collect(run);
     arm(run);
     if (slice_over && can_yield) {
         run->was_sliced = true;

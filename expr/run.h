@@ -4,7 +4,7 @@
  *
  *   the count hook     instructions, time, slices   (run_watch)
  *   C functions        work that escapes the hook   (run_charge)
- *   the allocator      memory                       (run_memory_spent)
+ *   the allocator      memory                       (run_memory_refused)
  *
  * A spent run cannot be rescued: from then on the hook fires at each instruction and raises, so
  * that pcall hands the error on step by step, and run_close tells the caller that it was spent.
@@ -40,11 +40,15 @@ struct run {
     int64_t instructions_left; /* counted in steps of the interval */
     int64_t instructions_max;
     int64_t uncharged_clock; /* work charged since the clock was last read */
-    int64_t deadline_us;     /* expression: the end, task: the end of the slice; 0 = not yet set */
-    int64_t time_us;         /* from which the deadline is made */
-    int64_t bytes_left;      /* rises when memory is freed, never over bytes_max */
+    /* In the processor time of the thread: a busy machine must not fail a script.
+     * Expression: the end, task: the end of the slice; 0 = not yet set. */
+    int64_t deadline_us;
+    int64_t time_us;    /* from which the deadline is made */
+    int64_t bytes_left; /* rises when memory is freed, never over bytes_max */
     int64_t bytes_max;
-    char place[RUN_PLACE_BYTES]; /* "FILE:LINE" where a limit was spent, or "" */
+    int64_t collect_below; /* bytes left, at which garbage is collected */
+    enum run_limit refused; /* why memory was refused last */
+    char place[RUN_PLACE_BYTES]; /* "FILE:LINE" of the limit spent or the memory refused, or "" */
 };
 
 /* Fills a run with the limits of an expression, or of a task. Not yet open. */
@@ -53,7 +57,7 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
 /* Between the two, what L does counts. A task's run is opened anew for each slice; its instructions
  * and bytes go on, its slice begins again. */
 void run_open(struct run *run);
-void run_close(struct run *run);
+void run_close(struct run *run, int status);
 
 /* For C functions whose work is not bounded by a constant: one unit is about one instruction.
  * Raises when the run is spent; does nothing outside a run. */
@@ -62,8 +66,9 @@ void run_charge(lua_State *L, int64_t units);
 /* The same without raising: a spent run ends at its next instruction. */
 void run_note(lua_State *L, int64_t units);
 
-/* Called by the allocator, which may not raise. */
-void run_memory_spent(struct run *run, enum run_limit limit);
+/* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage
+ * and asked again. */
+void run_memory_refused(struct run *run, enum run_limit limit, bool is_final);
 
 /* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault);

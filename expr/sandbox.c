@@ -40,10 +40,10 @@ int sandbox_hook_interval(const struct sandbox *sandbox)
 /* A first refusal makes Lua collect garbage and ask again; only a second one in a row is final. */
 static void *refuse(struct sandbox *sandbox, enum run_limit limit)
 {
-    if (sandbox->run && sandbox->was_refused)
-        run_memory_spent(sandbox->run, limit);
-    else
-        run_note(sandbox->L, SANDBOX_HUGE_BYTES / BYTES_PER_UNIT); /* the collection to come */
+    if (sandbox->run) {
+        run_memory_refused(sandbox->run, limit, sandbox->was_refused);
+        run_note(sandbox->run->L, SANDBOX_HUGE_BYTES / BYTES_PER_UNIT); /* for the collection */
+    }
     sandbox->was_refused = true;
     return NULL;
 }

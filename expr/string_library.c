@@ -32,18 +32,17 @@ static int string_rep(lua_State *L)
     }
     if ((lua_Unsigned)n > most / (length + separator_length))
         return luaL_error(L, "resulting string too large");
-    size_t total = (size_t)n * length + (size_t)(n - 1) * separator_length;
-    run_charge(L, (int64_t)((size_t)n / 8 + total / 64));
+    size_t unit = length + separator_length;
+    size_t total = (size_t)n * unit - separator_length;
     luaL_Buffer buffer;
     char *out = luaL_buffinitsize(L, &buffer, total);
-    for (lua_Integer i = 0; i < n; i++) {
-        if (i > 0 && separator_length) {
-            memcpy(out, separator, separator_length);
-            out += separator_length;
-        }
-        if (length)
-            memcpy(out, string, length);
-        out += length;
+    size_t done = unit < total ? unit : total;
+    memcpy(out, string, length);
+    memcpy(out + length, separator, done - length);
+    while (done < total) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(out + done, out, more);
+        done += more;
     }
     luaL_pushresultsize(&buffer, total);
     return 1;

@@ -153,7 +153,7 @@ enum task_state task_resume(struct task *task, int n_args, struct fault *fault)
     task->n_values = 0;
     run_open(&task->run);
     int status = lua_resume(task->L, task->sandbox->L, is_first ? 1 : n_args, &task->n_values);
-    run_close(&task->run);
+    run_close(&task->run, status);
     if (task->run.spent != RUN_WITHIN || (status != LUA_OK && status != LUA_YIELD))
         return fail(task, status, fault);
     if (status == LUA_OK) {

@@ -183,14 +183,11 @@ static void want_all_rows(struct batch *batch)
                         fault.text);
 }
 
-static bool read_grant(struct batch *batch, const struct pg_answer *answer)
+/* A transaction that is not READ COMMITTED would read data older than its lock. */
+static bool isolation_is_right(const struct batch *batch, const struct pg_answer *answer)
 {
-    PGresult *begun = answer->results[batch->at_begin];
-    if (strcmp(PQgetvalue(begun, 0, PQnfields(begun) - 1), "read committed") != 0)
-        return false;
-    snprintf(batch->deadline, sizeof batch->deadline, "%s",
-             PQgetvalue(answer->results[batch->at_granted], 0, 0));
-    return true;
+    const PGresult *begun = answer->results[batch->at_begin];
+    return strcmp(PQgetvalue(begun, 0, PQnfields(begun) - 1), "read committed") == 0;
 }
 
 static void drop_all(struct batch *batch, enum execution_status status, const char *reason)
@@ -204,18 +201,21 @@ static void drop_all(struct batch *batch, enum execution_status status, const ch
 static void start_running(struct batch *batch, const struct pg_answer *answer)
 {
     struct fault fault;
-    if (!read_grant(batch, answer)) {
-        drop_all(batch, STATUS_FAILED,
-                 "the server does not give READ COMMITTED to a transaction that asks for it");
-        batch_leave(batch);
-        return;
-    }
+    snprintf(batch->deadline, sizeof batch->deadline, "%s",
+             PQgetvalue(answer->results[batch->at_granted], 0, 0));
     if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
         drop_all(batch, STATUS_FAILED, fault.text);
         batch_leave(batch);
         return;
     }
     batch_run(batch);
+}
+
+static void refuse_isolation(struct batch *batch)
+{
+    drop_all(batch, STATUS_FAILED,
+             "the server does not give READ COMMITTED to a transaction that asks for it");
+    batch_leave(batch);
 }
 
 /* boolean[] as text: "{t,f,t}". One element a member that wanted locks, in order. */
@@ -251,6 +251,10 @@ static void on_taken(struct pg_answer *answer, void *arg)
         batch_failed(batch, answer);
         return;
     }
+    if (!isolation_is_right(batch, answer)) {
+        refuse_isolation(batch);
+        return;
+    }
     batch->granted_us = now_us;
     batch->deadline_us = now_us + batch->waiting_us;
     if (batch->at_try != NO_STATEMENT)
@@ -284,7 +288,6 @@ static void load_after_wait(struct batch *batch)
     pg_pipeline_clear(batch->pipeline);
     add_granted(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
-    batch->at_begin = batch->at_granted; /* the isolation was checked when the wait began */
     batch_enter(batch, BATCH_LOADING);
     batch_send(batch, batch->waiting_us + ANSWER_GRACE_US, on_loaded);
 }
@@ -294,6 +297,10 @@ static void on_waited(struct pg_answer *answer, void *arg)
     struct batch *batch = arg;
     if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
+        return;
+    }
+    if (!isolation_is_right(batch, answer)) {
+        refuse_isolation(batch);
         return;
     }
     batch->granted_us = clock_monotonic_us();

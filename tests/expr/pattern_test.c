@@ -264,7 +264,7 @@ static void a_malformed_pattern_is_an_error(void **state)
     assert_evaluation_fails(fixture, "('a'):find('%')", "ends with '%'");
     assert_evaluation_fails(fixture, "('a'):find('[a')", "missing ']'");
     assert_evaluation_fails(fixture, "('a'):find('(a')", "unfinished capture");
-    assert_evaluation_fails(fixture, "('a'):find('a)')", "invalid pattern capture");
+    assert_evaluation_fails(fixture, "('a'):find('.)')", "invalid pattern capture");
     assert_evaluation_fails(fixture, "('a'):find('%1')", "invalid capture index");
     assert_evaluation_fails(fixture, "('a'):find('%f')", "missing '['");
     assert_evaluation_fails(fixture, "('a'):find('%b')", "missing arguments");

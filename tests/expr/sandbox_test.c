@@ -43,9 +43,9 @@ static void an_expression_ends_by_time(void **state)
 static void an_expression_has_its_memory_and_no_more(void **state)
 {
     struct lua_fixture *fixture = *state;
-    assert_evaluates(fixture, "#('x'):rep(700000)", "700000");
+    assert_evaluates(fixture, "#('x'):rep(400000)", "400000");
     assert_evaluation_fails(fixture,
-                            "local s = ('x'):rep(700000)\nlocal t = ('y'):rep(700000)\nreturn 1",
+                            "local s = ('x'):rep(400000)\nlocal t = ('y'):rep(400000)\nreturn 1",
                             "test.yaml:2: used over 1024 KiB of memory");
 }
 
@@ -53,7 +53,7 @@ static void an_expression_has_its_memory_and_no_more(void **state)
 static void garbage_may_exceed_the_limit(void **state)
 {
     struct lua_fixture *fixture = *state;
-    assert_runs(fixture, "for i = 1, 300 do local s = ('x'):rep(1 << 20) .. i end return 1", "1");
+    assert_runs(fixture, "for i = 1, 100 do local s = ('x'):rep(1 << 20) .. i end return 1", "1");
     assert_true(sandbox_bytes(fixture->sandbox) < (size_t)64 << 20);
 }
 

@@ -44,7 +44,6 @@ static const char WORKFLOW[] = "workflow: keys\n"
                                "    enable-exclusive-lock: true\n"
                                "    lock-context: '{\"a/b\", \"%*\", \"$\"}'\n";
 
-
 static int set_up(void **state)
 {
     *state = program_file(WORKFLOW);

@@ -27,8 +27,8 @@ static void without_a_command_help_goes_to_stderr(void **state)
 
 static void help_lists_what_is_there_and_nothing_else(void **state)
 {
-    static const char *const there[] = {"check", "key", "run", "publish", "migrate",
-                                        "history", "db", "demo", "help"};
+    static const char *const there[] = {"check",   "key", "run",  "publish", "migrate",
+                                        "history", "db",  "demo", "help"};
     static const char *const later[] = {"serve", "send", "resume", "reload", "--queue", "--worker"};
     struct program program;
     (void)state;
@@ -43,8 +43,8 @@ static void help_lists_what_is_there_and_nothing_else(void **state)
 
 static void each_command_has_help(void **state)
 {
-    static const char *const names[] = {"check", "key", "run", "publish", "migrate",
-                                        "history", "db", "demo", "help"};
+    static const char *const names[] = {"check",   "key", "run",  "publish", "migrate",
+                                        "history", "db",  "demo", "help"};
     struct program program;
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

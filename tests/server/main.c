@@ -4,9 +4,9 @@
 
 int main(void)
 {
-    static const char *const variables[] = {"LATCHKEY_DATABASE", "LATCHKEY_SCHEMA", "PGHOST",
-                                            "PGHOSTADDR",        "PGPORT",          "PGDATABASE",
-                                            "PGUSER",            "PGSERVICE",       "PGSERVICEFILE"};
+    static const char *const variables[] = {
+        "LATCHKEY_DATABASE", "LATCHKEY_SCHEMA", "PGHOST",    "PGHOSTADDR",   "PGPORT",
+        "PGDATABASE",        "PGUSER",          "PGSERVICE", "PGSERVICEFILE"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
     int n_failed = run_plan_tests() + run_totals_tests() + command_line_tests() +

@@ -153,9 +153,19 @@ static void bad_inputs_are_refused(void **state)
 
 static void bad_ranges_are_refused(void **state)
 {
-    static const char *const bad[] = {"",        "n",       "n=",        "n=1",      "=1..2",
-                                      "n=2..1",  "n=1..",   "n=..2",     "n=1..2x",  "n=1.5..2",
-                                      "n=1...2", "n= 1..2", "n=1..9223372036854775808"};
+    static const char *const bad[] = {"",
+                                      "n",
+                                      "n=",
+                                      "n=1",
+                                      "=1..2",
+                                      "n=2..1",
+                                      "n=1..",
+                                      "n=..2",
+                                      "n=1..2x",
+                                      "n=1.5..2",
+                                      "n=1...2",
+                                      "n= 1..2",
+                                      "n=1..9223372036854775808"};
     static const char *const twice[] = {"n=1..2", "n=1..3"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

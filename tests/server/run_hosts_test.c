@@ -1,0 +1,192 @@
+#include "server_tests.h"
+
+#include "program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "postgres_fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
+
+struct database {
+    char conninfo[FIXTURE_CONNINFO_BYTES];
+    PGconn *conn;
+};
+
+static int set_up(void **state)
+{
+    struct database *database = calloc(1, sizeof *database);
+    if (!database || !fixture_database_new(database->conninfo))
+        return 1;
+    setenv("LATCHKEY_DATABASE", database->conninfo, 1);
+    database->conn = fixture_connect(database->conninfo);
+    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
+                                 " read bigint NOT NULL DEFAULT 0);"
+                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
+    *state = database;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct database *database = *state;
+    unsetenv("LATCHKEY_DATABASE");
+    PQfinish(database->conn);
+    fixture_database_drop(database->conninfo);
+    free(database);
+    return 0;
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(object, key)));
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* The children of a process, at most n; returns how many there are. */
+static int children_of(pid_t pid, pid_t *children, int n)
+{
+    char path[64];
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *stream = fopen(path, "re");
+    assert_non_null(stream);
+    while (found < n && fscanf(stream, "%d", &children[found]) == 1)
+        found++;
+    fclose(stream);
+    return found;
+}
+
+static int64_t counter(const struct database *database)
+{
+    return fixture_int(database->conn, "SELECT coalesce(sum(read), 0) FROM message");
+}
+
+static void start_until(const struct database *database, struct program *program, int64_t wanted)
+{
+    const char *const arguments[] = {"run",   MESSAGE_READ, "--vary", "message_id=1..10", "--count",
+                                     "20000", "--hosts",    "3",      "--json",           NULL};
+    program_start(program, arguments);
+    while (counter(database) < wanted)
+        usleep(5000);
+}
+
+static void expect_contract(const struct database *database, const json_t *totals)
+{
+    int64_t counted = counter(database);
+    int64_t completed = number(totals, "completed");
+    int64_t unknown = number(totals, "unknown");
+    if (completed > counted || counted > completed + unknown) {
+        print_error("completed %lld, counter %lld, unknown %lld\n", (long long)completed,
+                    (long long)counted, (long long)unknown);
+        fail();
+    }
+    assert_int_equal(number(totals, "count"), 20000);
+}
+
+static void hosts_share_the_work_and_lose_nothing(void **state)
+{
+    struct database *database = *state;
+    struct program program;
+    program_run(&program, "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "2000",
+                "--hosts", "3", "--json", "--quiet");
+    program_expect(&program, 0);
+    assert_string_equal(program.err, "");
+    json_t *totals = program_json(&program);
+    assert_int_equal(number(totals, "completed"), 2000);
+    json_decref(totals);
+    program_done(&program);
+    assert_int_equal(counter(database), 2000);
+    assert_int_equal(
+        fixture_int(database->conn, "SELECT count(DISTINCT process) FROM latchkey.execution"), 3);
+}
+
+static void the_others_go_on_when_a_host_is_killed(void **state)
+{
+    struct database *database = *state;
+    struct program program;
+    pid_t children[3];
+    start_until(database, &program, 1000);
+    assert_int_equal(children_of(program.pid, children, 3), 3);
+    kill(children[1], SIGKILL);
+    program_wait(&program);
+    json_t *totals = program_json(&program);
+    assert_int_equal(program.exit_code, number(totals, "unknown") ? 75 : 0);
+    assert_int_equal(number(totals, "completed") + number(totals, "unknown"), 20000);
+    assert_true(number(totals, "unknown") <= 64 / 3);
+    expect_contract(database, totals);
+    json_decref(totals);
+    program_expect_err(&program, "died with");
+    program_done(&program);
+}
+
+static void what_nobody_was_left_to_do_has_failed(void **state)
+{
+    struct database *database = *state;
+    struct program program;
+    pid_t children[3];
+    start_until(database, &program, 1000);
+    assert_int_equal(children_of(program.pid, children, 3), 3);
+    for (int i = 0; i < 3; i++)
+        kill(children[i], SIGKILL);
+    program_wait(&program);
+    json_t *totals = program_json(&program);
+    assert_true(number(totals, "failed") > 0);
+    assert_int_not_equal(program.exit_code, 0);
+    expect_contract(database, totals);
+    json_decref(totals);
+    program_done(&program);
+}
+
+static void hosts_end_with_the_process_that_started_them(void **state)
+{
+    struct database *database = *state;
+    struct program program;
+    pid_t children[3];
+    start_until(database, &program, 1000);
+    assert_int_equal(children_of(program.pid, children, 3), 3);
+    kill(program.pid, SIGKILL);
+    program_wait(&program);
+    program_done(&program);
+    for (int i = 0; i < 3; i++)
+        for (int tries = 0; kill(children[i], 0) == 0; tries++) {
+            assert_true(tries < 1000);
+            usleep(10000);
+        }
+}
+
+static void hosts_that_cannot_work_say_why(void **state)
+{
+    struct program program;
+    (void)state;
+    program_run(&program, "run", "nobody", "--count", "10", "--hosts", "2", "--json");
+    program_expect(&program, 5);
+    program_expect_err(&program, "nobody");
+    json_t *totals = program_json(&program);
+    assert_int_equal(number(totals, "missing"), 10);
+    json_decref(totals);
+    program_done(&program);
+}
+
+int run_hosts_tests(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(hosts_share_the_work_and_lose_nothing),
+        TEST(the_others_go_on_when_a_host_is_killed),
+        TEST(what_nobody_was_left_to_do_has_failed),
+        TEST(hosts_end_with_the_process_that_started_them),
+        TEST(hosts_that_cannot_work_say_why),
+    };
+    return cmocka_run_group_tests_name("run_hosts", tests, NULL, NULL);
+}
