@@ -1,6 +1,6 @@
 #include "json.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* jansson's own limit of nesting is 2048 and set at its build; ours is checked before it parses. */
@@ -41,7 +41,44 @@ bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out
     return true;
 }
 
+static bool has_real(const json_t *value)
+{
+    const char *key;
+    json_t *part;
+    size_t i;
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, key, part)
+        {
+            if (has_real(part))
+                return true;
+        }
+    }
+    json_array_foreach(value, i, part)
+    {
+        if (has_real(part))
+            return true;
+    }
+    return json_is_real(value);
+}
+
+/* The shortest digits that read back the same: 1.1 and not 1.1000000000000001. 17 always do. */
+static char *write_reals(const json_t *value)
+{
+    for (size_t precision = 15; precision < 17; precision++) {
+        char *text =
+            json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(precision));
+        json_t *again =
+            text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, /* error= */ NULL) : NULL;
+        bool same = again && json_equal(value, again);
+        json_decref(again);
+        if (same)
+            return text;
+        free(text);
+    }
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
 char *json_write(const json_t *value)
 {
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    return has_real(value) ? write_reals(value) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 }

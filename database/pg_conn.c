@@ -265,8 +265,7 @@ static bool drain(struct pg_conn *conn)
     while (!PQisBusy(conn->pq)) {
         PGresult *result = PQgetResult(conn->pq);
         if (!result) {
-            if (conn->at_slot >
-                conn->n_slots) /* a second end of what a Sync brings: libpq is idle */
+            if (conn->at_slot > conn->n_slots) /* beyond the Sync: libpq has no more */
                 return false;
             conn->at_slot++;
         } else if (PQstatus(conn->pq) == CONNECTION_BAD && is_made_up(result)) {

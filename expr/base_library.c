@@ -103,6 +103,7 @@ static void charge_catch(lua_State *L)
 static int finish_pcall(lua_State *L, int status, lua_KContext context)
 {
     (void)context;
+    run_count_catchers(L, -1);
     if (status != LUA_OK && status != LUA_YIELD) {
         charge_catch(L);
         lua_pushboolean(L, 0);
@@ -117,6 +118,7 @@ static int protected_call(lua_State *L)
     luaL_checkany(L, 1);
     lua_pushboolean(L, 1);
     lua_insert(L, 1);
+    run_count_catchers(L, 1);
     int status = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_pcall);
     return finish_pcall(L, status, 0);
 }

@@ -18,6 +18,7 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->is_task = is_task;
     run->was_sliced = false;
     run->spent = RUN_WITHIN;
+    run->n_catchers = 0;
     run->interval = 0;
     run->instructions_max =
         is_task ? limits->script_instructions : limits->expression_instructions;
@@ -146,6 +147,17 @@ static bool check(struct run *run, bool can_yield)
     if (!can_yield && now_us >= run->deadline_us + run->sandbox->limits.unyieldable_us)
         spend(run, RUN_TIME);
     return true;
+}
+
+void run_count_catchers(lua_State *L, int change)
+{
+    enum { CATCHERS_MAX = 190 }; /* about where Lua's own limit of C calls stands */
+    struct run *run = sandbox_of(L)->run;
+    if (!run || run->L != L)
+        return;
+    if (change > 0 && run->n_catchers + change > CATCHERS_MAX)
+        luaL_error(L, "pcall within pcall is nested too deeply");
+    run->n_catchers += change;
 }
 
 static const char *limit_words(enum run_limit limit)

@@ -36,6 +36,7 @@ struct run {
     bool is_task;
     bool was_sliced; /* the last stretch of a task ended with its slice */
     enum run_limit spent;
+    int n_catchers;            /* pcalls at work */
     int interval;              /* the hook's count in force */
     int64_t instructions_left; /* counted in steps of the interval */
     int64_t instructions_max;
@@ -65,6 +66,10 @@ void run_charge(lua_State *L, int64_t units);
 
 /* The same without raising: a spent run ends at its next instruction. */
 void run_note(lua_State *L, int64_t units);
+
+/* Adds to the number of pcalls at work, and raises when there are too many: the error of a spent run
+ * visits each, and Lua walks the whole stack each time. */
+void run_count_catchers(lua_State *L, int change);
 
 /* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage
  * and asked again. */

@@ -306,7 +306,7 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
         return;
     }
     member->fate = FATE_KEPT;
-    if (batch_rows_spread(batch->rows))
+    if (batch_rows_take_spread(batch->rows))
         hold_back_later(member, FATE_AGAIN);
 }
 

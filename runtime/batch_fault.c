@@ -10,12 +10,12 @@ struct meaning_row {
 /* The first row that fits counts. */
 static const struct meaning_row meanings[] = {
     {"LK001", MEANS_CONFLICT},   /* expect(): a row count that was not met */
-    {"LK002", MEANS_OVERDUE},    /* still_in_time() */
+    {"LK002", MEANS_EXPIRED},    /* still_in_time() */
     {"40", MEANS_COLLISION},     /* serialization failure, deadlock */
     {"55P03", MEANS_COLLISION},  /* lock not available: lock_timeout */
-    {"57014", MEANS_OVERDUE},    /* query canceled: statement_timeout */
-    {"25P03", MEANS_OVERDUE},    /* idle in transaction session timeout */
-    {"25P04", MEANS_OVERDUE},    /* transaction timeout */
+    {"57014", MEANS_OVERDUE},    /* query canceled: statement_timeout, or an operator */
+    {"25P03", MEANS_EXPIRED},    /* idle in transaction session timeout */
+    {"25P04", MEANS_EXPIRED},    /* transaction timeout */
     {"57P01", MEANS_OVERDUE},    /* terminated by another session */
     {"57P", MEANS_AWAY},         /* crash shutdown, cannot connect now, database dropped */
     {"08", MEANS_AWAY},          /* connection exceptions */

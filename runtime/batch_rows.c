@@ -366,7 +366,9 @@ struct row *batch_rows_adopt(struct batch_rows *rows, const struct table *table,
     return &held->row;
 }
 
-bool batch_rows_spread(const struct batch_rows *rows)
+bool batch_rows_take_spread(struct batch_rows *rows)
 {
-    return rows->spread;
+    bool spread = rows->spread;
+    rows->spread = false;
+    return spread;
 }

@@ -66,8 +66,9 @@ MUST_CHECK bool batch_rows_keep(struct batch_rows *rows, struct row_change *chan
 void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
                            struct pg_pipeline *pipeline);
 
-/* True if a kept change may have altered what others loaded beyond the row itself. */
-bool batch_rows_spread(const struct batch_rows *rows);
+/* True if a change kept since the last call may have altered what others loaded, beyond the values
+ * that they see in memory. */
+bool batch_rows_take_spread(struct batch_rows *rows);
 
 /* True if some kept change is not saved yet. */
 bool batch_rows_unsaved(const struct batch_rows *rows);

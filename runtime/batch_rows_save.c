@@ -64,6 +64,21 @@ static bool all_mergeable(const struct table *table, const uint64_t *assigned)
     return table->mergeable;
 }
 
+/* What the database may write otherwise than it was given: 1.5 as 1.50, a char(8) padded. A later
+ * member must not read such a value from memory. */
+static bool reshaped(const struct table *table, const uint64_t *assigned)
+{
+    for (int i = 0; i < table->n_columns; i++) {
+        const struct column *column = &table->columns[i];
+        bool as_given = travels_as_itself(column) ||
+                        (column->kind == COLUMN_TEXT &&
+                         strcmp(column->type_name, "character varying") == 0);
+        if (bit(assigned, i) && !as_given)
+            return true;
+    }
+    return false;
+}
+
 static bool touches_key(const struct table *table, const uint64_t *assigned)
 {
     for (int u = 0; u < table->n_unique_keys; u++)
@@ -103,7 +118,8 @@ bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum ve
                                                        .after = change->cells,
                                                        .assigned = change->assigned};
     held->row.cells = change->cells;
-    rows->spread = rows->spread || table->writes_spread || touches_key(table, change->assigned);
+    rows->spread = rows->spread || table->writes_spread || touches_key(table, change->assigned) ||
+                   reshaped(table, change->assigned);
     return true;
 }
 

@@ -17,6 +17,7 @@
 enum {
     ANSWER_GRACE_US = 2 * 1000 * 1000, /* after the server's own limits: then it counts as lost */
     ROW_WAIT_BATCH_MS = 50,            /* one member's foreign row lock may not stop its neighbours */
+    OVERDUE_SLACK_US = 5 * 1000, /* our clock and the server's need not agree to the millisecond */
     RETRY_FIRST_US = 2 * 1000,
     RETRY_MAX_US = 200 * 1000,
     AWAY_PAUSE_US = 100 * 1000,
@@ -256,6 +257,7 @@ static void on_taken(struct pg_answer *answer, void *arg)
         return;
     }
     batch->granted_us = now_us;
+    batch->slack_us = now_us - batch->sent_us; /* the server's deadline is at most so much earlier */
     batch->deadline_us = now_us + batch->waiting_us;
     if (batch->at_try != NO_STATEMENT)
         read_tries(batch, answer->results[batch->at_try]);
@@ -278,13 +280,14 @@ static void on_loaded(struct pg_answer *answer, void *arg)
 static void load_after_wait(struct batch *batch)
 {
     struct member *head = batch->members;
-    batch->deadline_us = batch->granted_us + batch->waiting_us;
+    batch->kind = scheduler_wait_granted(batch->runtime->scheduler, head->execution);
     scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
     want_all_rows(batch);
     if (!anyone_open(batch)) {
         batch_leave(batch);
         return;
     }
+    batch->deadline_us = batch->granted_us + batch->waiting_us;
     pg_pipeline_clear(batch->pipeline);
     add_granted(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
@@ -348,6 +351,7 @@ void batch_take(struct batch *batch)
             return;
         }
     }
+    batch->sent_us = clock_monotonic_us();
     batch_enter(batch, BATCH_TAKING);
     batch_send(batch, limit_us + ANSWER_GRACE_US, waits ? on_waited : on_taken);
 }
@@ -394,7 +398,9 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
 {
     struct execution *execution = member->execution;
     int64_t delay_us = retry_delay_us(execution);
-    bool overdue = batch->granted_us && clock_monotonic_us() + 5000 >= batch->deadline_us;
+    bool overdue =
+        batch->granted_us &&
+        clock_monotonic_us() + batch->slack_us + OVERDUE_SLACK_US >= batch->deadline_us;
     switch (batch_fault_meaning(fault)) {
     case MEANS_CONFLICT:
         if (execution_activity(execution)->on_conflict == ON_CONFLICT_FAIL)
@@ -403,6 +409,9 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
             again_or(member, STATUS_CONFLICT, fault->text, delay_us);
         return;
     case MEANS_COLLISION: again_or(member, STATUS_CONFLICT, fault->text, delay_us); return;
+    case MEANS_EXPIRED:
+        member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
+        return;
     case MEANS_OVERDUE:
         if (overdue)
             member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");

@@ -386,6 +386,8 @@ bool runtime_submit(struct runtime *runtime, const struct submission *submission
 {
     struct execution *execution = NULL;
     bool refused = false;
+    if (runtime->stopping)
+        return fault_set(fault, FAULT_CANCELLED, "the host is stopping");
     if (!execution_new(runtime, submission, &execution, &refused, fault))
         return false;
     if (refused)

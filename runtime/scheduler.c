@@ -292,6 +292,15 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
         take(scheduler, batch, execution);
 }
 
+enum batch_kind scheduler_wait_granted(struct scheduler *scheduler, const struct execution *head)
+{
+    enum batch_kind kind = wants_alone(head) ? BATCH_ALONE : BATCH_PLAIN;
+    scheduler->running[BATCH_WAIT]--;
+    scheduler->running[kind]++; /* perhaps over its limit: the pool bounds them together */
+    go_soon(scheduler);
+    return kind;
+}
+
 void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
                             struct execution *head)
 {
@@ -350,8 +359,10 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
 
 void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
 {
-    execution->acquire_until_us = execution->run_until_us;
-    execution->out_of_time = false;
+    if (execution->attempts > 0) { /* it ran: until acquire plus waiting timeout are spent */
+        execution->acquire_until_us = execution->run_until_us;
+        execution->out_of_time = false;
+    }
     if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
         return;
     if (delay_us > 0)

@@ -76,7 +76,7 @@ const struct command_option_row command_options[] = {
     {OPTION_QUEUE, OPTION_LATER, "queue", NULL, "run in the background", ON(RUN)},
     {OPTION_BASE, OPTION_ONCE, "base", "N", "refuse unless version N is the latest (0 = none yet)",
      ON(PUBLISH)},
-    {OPTION_QUICK, OPTION_ONCE, "quick", NULL, "a tenth of the executions", ON(DEMO)},
+    {OPTION_QUICK, OPTION_ONCE, "quick", NULL, "a fifth of the executions", ON(DEMO)},
     {OPTION_DATABASE, OPTION_ONCE, "database", "CONNINFO",
      "connection string or URI (else LATCHKEY_DATABASE, else PG*, else embedded)", ON_DATABASE},
     {OPTION_DATA_DIR, OPTION_ONCE, "data-dir", "DIR", "directory of the embedded PostgreSQL",

@@ -14,7 +14,7 @@
 enum {
     HOSTS = 4,
     CONCURRENCY = 64,
-    QUICK_DIVISOR = 10,
+    QUICK_DIVISOR = 5,
 };
 
 struct demo_variant {
@@ -34,10 +34,10 @@ struct demo {
 };
 
 static const struct demo_variant message_read[] = {
-    {"unlocked.yaml", "no lock", 2000, false},
-    {"system-wide.yaml", "one lock for all", 400, true},
-    {"lock-context.yaml", "a lock per message", 2000, true},
-    {"message-read.yaml", "the same, no delay", 20000, true},
+    {"unlocked.yaml", "no lock", 1000, false},
+    {"system-wide.yaml", "one lock for all", 200, true},
+    {"lock-context.yaml", "a lock per message", 1000, true},
+    {"message-read.yaml", "the same, no delay", 5000, true},
     {.file = NULL},
 };
 

@@ -144,7 +144,7 @@ void run_totals_print_reasons(const struct run_totals *totals, FILE *out)
 {
     for (int i = 0; i < STATUS_COUNT; i++)
         if (totals->counts[i] && totals->reasons[i][0])
-            fprintf(out, "latchkey: %s%s: %s\n",
+            fprintf(out, "latchkey: %ld %s%s: %s\n", totals->counts[i],
                     execution_status_row((enum execution_status)i)->name,
                     totals->counts[i] > 1 ? ", the first" : "", totals->reasons[i]);
 }

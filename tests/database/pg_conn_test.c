@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -84,6 +85,41 @@ static void a_failure_at_the_sync_is_not_overlooked(void **state)
     pg_answer_done(&answer);
     assert_true(pg_conn_is_idle(conn));
     desk_run(desk, conn, "SELECT 1", NULL);
+    pg_conn_close(conn);
+}
+
+static void note_answer(struct pg_answer *answer, void *arg)
+{
+    (void)answer;
+    *(bool *)arg = true;
+}
+
+/* When the loop comes to it, the whole answer is in: one read takes it, and nothing wakes us again
+ * for what is left undrained. */
+static void an_answer_that_comes_in_one_piece_is_drained(void **state)
+{
+    static const char *const texts[][2] = {
+        {"SELECT 1", "SELECT 2"},
+        {"SELECT 1/0", "SELECT 2"},
+        {"INSERT INTO one_piece VALUES (1)", "INSERT INTO one_piece VALUES (1)"},
+        {"NOTIFY nobody", "DO $$BEGIN RAISE WARNING 'careful'; END$$"},
+    };
+    struct desk *desk = *state;
+    struct pg_conn *conn = desk_connect(desk);
+    fixture_exec(desk->outsider,
+                 "CREATE TABLE one_piece (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)");
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+            struct fault fault;
+            bool told = false;
+            pg_pipeline_clear(desk->pipeline);
+            desk_add(desk, texts[i][0]);
+            desk_add(desk, texts[i][1]);
+            assert_true(pg_conn_send(conn, desk->pipeline, 0, note_answer, &told, &fault));
+            usleep(50000);
+            desk_loop_until(desk, &told, 2000);
+        }
+    }
     pg_conn_close(conn);
 }
 
@@ -488,6 +524,7 @@ int pg_conn_tests(void)
         TEST(each_statement_has_its_result),
         TEST(an_error_in_the_middle_ends_the_pipeline_alone),
         TEST(a_failure_at_the_sync_is_not_overlooked),
+        TEST(an_answer_that_comes_in_one_piece_is_drained),
         TEST(a_text_that_does_not_parse_fails_as_its_statement),
         TEST(an_error_tells_detail_and_hint),
         TEST(a_failed_transaction_leaves_the_connection_not_idle),

@@ -15,10 +15,6 @@ static const char WORKFLOW[] = "workflow: keys\n"
                                "input:\n"
                                "  id: integer\n"
                                "  name?: string\n"
-                               "data:\n"
-                               "  message:\n"
-                               "    table: message\n"
-                               "    key: { id: input.id }\n"
                                "start: one\n"
                                "activities:\n"
                                "  one:\n"
@@ -37,9 +33,6 @@ static const char WORKFLOW[] = "workflow: keys\n"
                                "  optional:\n"
                                "    enable-exclusive-lock: true\n"
                                "    lock-context: '{\"user\", input.name}'\n"
-                               "  row:\n"
-                               "    enable-exclusive-lock: true\n"
-                               "    lock-context: '{\"owner\", data.message.owner}'\n"
                                "  strange:\n"
                                "    enable-exclusive-lock: true\n"
                                "    lock-context: '{\"a/b\", \"%*\", \"$\"}'\n";
@@ -86,16 +79,6 @@ static void an_activity_without_a_lock_has_no_paths(void **state)
     expect_paths(*state, "none", "{\"id\": 1}", "");
 }
 
-static void data_may_be_given(void **state)
-{
-    struct program program;
-    program_run(&program, "key", "--quiet", *state, "row", "--input", "{\"id\": 1}", "--data",
-                "{\"message\": {\"owner\": \"ann\"}}");
-    program_expect(&program, 0);
-    assert_string_equal(program.out, "owner/ann\n");
-    program_done(&program);
-}
-
 static void json_is_an_array(void **state)
 {
     struct program program;
@@ -119,7 +102,6 @@ static void what_is_invalid_exits_2_and_prints_no_path(void **state)
         {"one", "{\"id\": 1", "--input: line 1, column"},
         {"one", "[1]", "--input is not an object"},
         {"optional", "{\"id\": 1}", "segment 2"},
-        {"row", "{\"id\": 1}", "uses data"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct program program;
@@ -137,8 +119,18 @@ static void a_bad_lock_context_is_told_with_its_line(void **state)
     struct program program;
     char place[128];
     program_run(&program, "key", "--quiet", *state, "optional", "--input", "{\"id\": 1}");
-    snprintf(place, sizeof place, "%s:26:", (const char *)*state);
+    snprintf(place, sizeof place, "%s:22:", (const char *)*state);
     program_expect_err(&program, place);
+    program_done(&program);
+}
+
+static void data_must_be_an_object(void **state)
+{
+    struct program program;
+    program_run(&program, "key", "--quiet", *state, "one", "--input", "{\"id\": 1}", "--data",
+                "[]");
+    program_expect(&program, 2);
+    program_expect_err(&program, "--data is not an object");
     program_done(&program);
 }
 
@@ -160,10 +152,10 @@ int command_key_tests(void)
         cmocka_unit_test(paths_come_one_a_line_in_lock_order),
         cmocka_unit_test(the_whole_system_is_a_star),
         cmocka_unit_test(an_activity_without_a_lock_has_no_paths),
-        cmocka_unit_test(data_may_be_given),
         cmocka_unit_test(json_is_an_array),
         cmocka_unit_test(what_is_invalid_exits_2_and_prints_no_path),
         cmocka_unit_test(a_bad_lock_context_is_told_with_its_line),
+        cmocka_unit_test(data_must_be_an_object),
         cmocka_unit_test(a_bad_file_exits_2),
     };
     return cmocka_run_group_tests_name("command_key", tests, set_up, tear_down);

@@ -171,7 +171,7 @@ static void a_table_that_does_not_exist_is_invalid(void **state)
 static void what_fails_before_the_database_needs_none(void **state)
 {
     static const struct {
-        const char *arguments[6];
+        const char *arguments[8];
         int exit_code;
         const char *status;
         const char *reason;
@@ -179,7 +179,10 @@ static void what_fails_before_the_database_needs_none(void **state)
         {{"run", "/nowhere.yaml", "--json"}, 2, "invalid", "/nowhere.yaml: cannot be read"},
         {{"run", MESSAGE_READ, "--json", "--input", "{\"message_id\":"}, 2, "invalid", "line 1"},
         {{"run", MESSAGE_READ, "--json", "--input", "{}"}, 2, "invalid", "input.message_id"},
-        {{"run", MESSAGE_READ, "--json", "--schema", "X"}, 2, "invalid", "--schema"},
+        {{"run", MESSAGE_READ, "--json", "--input", "{\"message_id\":1}", "--schema", "X"},
+         2,
+         "invalid",
+         "--schema"},
     };
     (void)state;
     setenv("LATCHKEY_DATABASE", "host=/nowhere", 1);
