@@ -32,8 +32,8 @@ bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out
     json_error_t error;
     if (!depth_ok(bytes, n_bytes))
         return fault_set(fault, FAULT_INVALID, "%s: nested deeper than %d", what, JSON_DEPTH_MAX);
-    json_t *value =
-        json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = json_loadb(bytes, n_bytes,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!value)
         return fault_set(fault, FAULT_INVALID, "%s: line %d, column %d: %s", what, error.line,
                          error.column, error.text);

@@ -20,7 +20,8 @@ const char *log_level_name(enum log_level level)
     return "";
 }
 
-void log_line(const struct log *log, enum log_level level, const char *part, const char *format, ...)
+void log_line(const struct log *log, enum log_level level, const char *part, const char *format,
+              ...)
 {
     if (!log->stream || level < log->least)
         return;

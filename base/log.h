@@ -20,7 +20,7 @@ struct log {
 };
 
 /* part names the layer or noun that speaks. Newlines in the text become spaces. */
-void log_line(const struct log *log, enum log_level level, const char *part, const char *format, ...)
-    FORMAT_ARGS(4, 5);
+void log_line(const struct log *log, enum log_level level, const char *part, const char *format,
+              ...) FORMAT_ARGS(4, 5);
 
 const char *log_level_name(enum log_level level);

@@ -106,7 +106,8 @@ bool text_ok(const struct text *text, struct fault *fault)
 {
     if (!text->failed)
         return true;
-    return fault_set(fault, FAULT_EXHAUSTED, "a text grew over its limit of %zu bytes, or memory ran out",
+    return fault_set(fault, FAULT_EXHAUSTED,
+                     "a text grew over its limit of %zu bytes, or memory ran out",
                      text->limit_bytes);
 }
 

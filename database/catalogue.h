@@ -30,9 +30,10 @@ struct column {
     const char *type_name; /* format_type: "integer", "character varying(20)": ready for a cast */
     enum column_kind kind;
     bool not_null;
-    bool generated; /* always computed: may not be assigned */
-    bool mergeable; /* in no constraint and no unique index, of type int2/4/8, float8, boolean or
-                       text without limit, and the table allows it */
+    bool generated; /* always computed, or an identity always drawn: may not be assigned */
+    bool mergeable; /* in no constraint, no unique index and no expression of an index, of type
+                       int2/4/8, float8, boolean or (in no index at all) text without limit, and
+                       the table allows it. It may be NOT NULL: whoever merges checks for that. */
 };
 
 struct table {
@@ -41,13 +42,16 @@ struct table {
     uint32_t oid;
     struct column *columns;
     int n_columns;
-    int *primary_key; /* indexes into columns; the columns that identify a row. NULL if none */
+    int *primary_key; /* indexes into columns; the columns that identify a row: the primary key or,
+                         without it, the first unique key that is all NOT NULL. NULL if none */
     int n_primary_key;
     int **unique_keys; /* each -1 ended: total unique indexes, not partial, not on expressions */
     int n_unique_keys;
-    bool mergeable;     /* an ordinary table without trigger, rule, row security, partition, child */
-    bool writes_spread; /* trigger, rule, generated column or a cascading foreign key refers to it:
-                           writing it may change what others loaded */
+    bool mergeable;     /* an ordinary table without trigger, rule, row security, partition, child,
+                           generated column, or constraint or index that looks at whole rows */
+    bool writes_spread; /* a view, a foreign table, trigger, rule, generated column, partition,
+                           inheritance, or a cascading foreign key refers to it: writing it may
+                           change what others loaded */
 };
 
 MUST_CHECK bool catalogue_new(struct catalogue **out, struct fault *fault);
@@ -59,11 +63,13 @@ const struct table *catalogue_find(const struct catalogue *catalogue, const char
 
 /* Adds the look-up of one table to a pipeline (one statement; its index is returned). name is
  * "table" or "schema.table", resolved by the search_path, folded as SQL would fold it unless
- * quoted. Catalogue and latchkey's own schemas are refused when the answer is read. */
+ * quoted; a text that is no name finds no table. System and latchkey's own schemas are refused when
+ * the answer is read. The statement itself fails only where the user may not use the schema. */
 int catalogue_ask(struct pg_pipeline *pipeline, const char *name);
 
-/* Reads the answer of catalogue_ask and caches it. Fails with FAULT_INVALID: no such table, a
- * refused schema ("pg_catalog", own_schema), a view or foreign table is allowed but not mergeable. */
+/* Reads the answer of catalogue_ask and caches it, in place of an older description. Views and
+ * foreign tables are allowed, but not mergeable. Fails with FAULT_INVALID: no such table, no table
+ * at all, a temporary one, a refused schema ("pg_catalog", own_schema). */
 MUST_CHECK bool catalogue_learn(struct catalogue *catalogue, const char *name,
                                 const char *own_schema, const PGresult *result,
                                 const struct table **out, struct fault *fault);

@@ -232,8 +232,22 @@ static void roll_back(struct run *run)
         return; /* the server does it when the connection ends */
 }
 
+/* A standby would refuse already the BEGIN, in words of its own. */
+static bool is_primary(struct run *run, struct fault *fault)
+{
+    struct pg_answer answer;
+    add(run, PG_PREPARED, SQL_MIGRATION_SERVER);
+    if (!call(run, &answer, fault))
+        return false;
+    bool ok = check_server(answer.results[0], fault);
+    pg_answer_done(&answer);
+    return ok;
+}
+
 static bool migrate(struct run *run, struct fault *fault)
 {
+    if (!is_primary(run, fault))
+        return false;
     bool ok = begin(run, fault) && prepare_schema(run, fault) && apply_all(run, fault) &&
               commit(run, fault);
     if (ok)

@@ -26,8 +26,8 @@ void pg_pipeline_free(struct pg_pipeline *pipeline);
 /* Empties it for the next use, keeping its memory. */
 void pg_pipeline_clear(struct pg_pipeline *pipeline);
 
-/* Adds a statement and returns its index. text is copied; in PG_PREPARED texts "@schema@" becomes the
- * connection's schema as an identifier and "@schema_literal@" as a string. params are in text
+/* Adds a statement and returns its index. text is copied; in PG_PREPARED texts "@schema@" becomes
+ * the connection's schema as an identifier and "@schema_literal@" as a string. params are in text
  * format, NULL = SQL null, and copied. Running out of memory is remembered and fails the send. */
 int pg_pipeline_add(struct pg_pipeline *pipeline, enum pg_prepare prepare, const char *text,
                     int n_params, const char *const *params);

@@ -1,6 +1,7 @@
 /*
- * The connections of one host: opened on demand up to a limit, replaced when they break, reconnected
- * with backoff and jitter. One is opened first and reserved for the host's own short needs.
+ * The connections of one host: opened on demand up to a limit, replaced when they break,
+ * reconnected with backoff and jitter. One is opened first and reserved for the host's own short
+ * needs.
  */
 #pragma once
 #include "pg_conn.h"
@@ -17,7 +18,8 @@ struct pg_pool_options {
 MUST_CHECK bool pg_pool_new(struct event_base *base, const struct pg_pool_options *options,
                             struct pg_pool **out, struct fault *fault);
 
-/* Every request must have been answered or cancelled and every connection given back. */
+/* Every request must have been answered or cancelled and every connection given back. Never inside
+ * a pg_pool_fn. */
 void pg_pool_free(struct pg_pool *pool);
 
 /* conn is lent until pg_pool_give. NULL: *fault says why (the last failure to connect). */
@@ -31,7 +33,8 @@ enum pg_pool_line {
 /* Asks for an idle connection, first come first served. done runs exactly once from the loop, never
  * before this returned. timeout_us: how long to wait, through failures to connect too (refused,
  * starting up, too many connections: tried again with backoff); failures that no waiting heals (a
- * wrong password, no such database) are told at once. *out may be used to cancel until done runs. */
+ * wrong password, no such database) are told at once. *out may be used to cancel until done runs.
+ */
 MUST_CHECK bool pg_pool_take(struct pg_pool *pool, enum pg_pool_line line, int64_t timeout_us,
                              pg_pool_fn *done, void *arg, struct pg_request **out,
                              struct fault *fault);

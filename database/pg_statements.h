@@ -19,8 +19,8 @@ struct pg_statement_entry {
     char name[16]; /* "" = run unnamed */
 };
 
-MUST_CHECK bool pg_statements_new(const char *schema, bool unnamed_only,
-                                  struct pg_statements **out, struct fault *fault);
+MUST_CHECK bool pg_statements_new(const char *schema, bool unnamed_only, struct pg_statements **out,
+                                  struct fault *fault);
 void pg_statements_free(struct pg_statements *statements);
 
 /* The entry of a text, made if needed; borrowed until free. NULL without memory. */

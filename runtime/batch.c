@@ -55,23 +55,24 @@ static int n_entries(const struct execution *execution)
     return execution->locks ? lock_set_n_entries(execution->locks) : 0;
 }
 
-bool batch_has_room(const struct batch *batch, const struct execution *execution)
+bool batch_has_room(struct batch *batch, const struct execution *execution)
 {
     const struct runtime_options *options = &batch->runtime->options;
-    if (batch->n_members == 0)
-        return true;
-    return batch->n_members < options->batch_members_max &&
-           batch->n_entries + n_entries(execution) <= options->batch_entries_max;
+    if (!batch->spare)
+        batch->spare = region_take(&batch->region, sizeof *batch->spare);
+    if (!batch->spare)
+        return false;
+    return batch->n_members == 0 ||
+           (batch->n_members < options->batch_members_max &&
+            batch->n_entries + n_entries(execution) <= options->batch_entries_max);
 }
 
 void batch_admit(struct batch *batch, struct execution *execution)
 {
-    struct member *member = region_take(&batch->region, sizeof *member);
-    size_t n_data = (size_t)execution->workflow->definition->n_data;
+    struct member *member = batch->spare;
     int64_t waiting_us = execution_activity(execution)->waiting_timeout_ms * 1000;
-    assert(member); /* the region's first block; see batch_start */
+    batch->spare = NULL;
     member->execution = execution;
-    member->slots = region_take(&batch->region, (n_data + 1) * sizeof *member->slots);
     *batch->members_end = member;
     batch->members_end = &member->next;
     batch->n_members++;
@@ -148,7 +149,8 @@ bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fa
     batch->rows = batch_rows_new(&batch->region);
     batch->pipeline = pg_pipeline_new();
     batch->timer = event_new(runtime->base, -1, 0, on_timer, batch);
-    bool ok = batch->rows && batch->pipeline && batch->timer;
+    batch->spare = region_take(&batch->region, sizeof *batch->spare);
+    bool ok = batch->rows && batch->pipeline && batch->timer && batch->spare;
     if (!ok)
         fault_no_memory(fault);
     ok = ok && pg_pool_take(runtime->pool, PG_POOL_ORDINARY, CONNECTION_WAIT_US, on_connection,
@@ -283,8 +285,8 @@ void member_drop_for_fault(struct member *member, const struct fault *fault)
 bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault)
 {
     const struct activity *activity = execution_activity(member->execution);
-    enum version_check check = activity->on_conflict == ON_CONFLICT_OVERWRITE ? VERSION_IGNORED
-                                                                             : VERSION_CHECKED;
+    enum version_check check =
+        activity->on_conflict == ON_CONFLICT_OVERWRITE ? VERSION_IGNORED : VERSION_CHECKED;
     for (int i = 0; i < script_n_changes(member->script); i++)
         if (!batch_rows_keep(batch->rows, script_change(member->script, i), check, fault))
             return false;

@@ -1,6 +1,6 @@
 /*
- * A transaction that carries one or more executions: takes their locks, loads their rows, runs their
- * scripts one after the other in memory, saves what changed, commits, and only then lets go.
+ * A transaction that carries one or more executions: takes their locks, loads their rows, runs
+ * their scripts one after the other in memory, saves what changed, commits, and only then lets go.
  * To its members it must look as if each had run alone, in their order.
  */
 #pragma once
@@ -14,7 +14,9 @@ struct batch;
 MUST_CHECK bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fault);
 
 enum batch_kind batch_kind(const struct batch *batch);
-bool batch_has_room(const struct batch *batch, const struct execution *execution);
+
+/* True if the execution may be admitted; an empty batch has room for any one. */
+bool batch_has_room(struct batch *batch, const struct execution *execution);
 void batch_admit(struct batch *batch, struct execution *execution);
 int batch_n_members(const struct batch *batch);
 struct execution *batch_member(const struct batch *batch, int i);

@@ -1,7 +1,7 @@
 /*
- * What a script asks of the database while it runs, alone in its transaction: its changes so far are
- * saved first, in the same pipeline, so that its statement sees them; after a statement of its own,
- * rows are loaded anew and the limits set again.
+ * What a script asks of the database while it runs, alone in its transaction: its changes so far
+ * are saved first, in the same pipeline, so that its statement sees them; after a statement of its
+ * own, rows are loaded anew and the limits set again.
  */
 #include "batch_state.h"
 #include "clock.h"
@@ -45,8 +45,8 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
     case REQUEST_SQL:
         return script_answer_sql(member->script, answer->results[batch->at_ask], fault);
     case REQUEST_NEW:
-        row = batch_rows_adopt(batch->rows, batch->ask_table, answer->results[batch->at_ask],
-                               fault);
+        row =
+            batch_rows_adopt(batch->rows, batch->ask_table, answer->results[batch->at_ask], fault);
         return row && script_answer_row(member->script, row, fault);
     case REQUEST_LOAD:
         if (batch_rows_n_found(batch->rows, batch->ask_slot) > 0)
@@ -188,8 +188,8 @@ static bool ask_new(struct batch *batch, struct fault *fault)
         text_addf(&sql, "%s$%d", i ? ", " : "", i + 1);
     text_add_chars(&sql, fields.n ? ") RETURNING " : " RETURNING ");
     batch_rows_add_returning(table, &sql);
-    batch->at_ask = pg_pipeline_add(batch->pipeline, PG_PREPARED, text_chars(&sql), fields.n,
-                                    fields.values);
+    batch->at_ask =
+        pg_pipeline_add(batch->pipeline, PG_PREPARED, text_chars(&sql), fields.n, fields.values);
     bool ok = text_ok(&sql, fault);
     text_done(&sql);
     return ok;

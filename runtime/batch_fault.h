@@ -6,14 +6,14 @@
 #include "fault.h"
 
 enum fault_meaning {
-    MEANS_CONFLICT,     /* rows changed by somebody without the lock: on-conflict decides */
-    MEANS_COLLISION,    /* deadlock, serialization, a row locked too long: run again */
-    MEANS_EXPIRED,      /* the server's own limit of the transaction passed */
-    MEANS_OVERDUE,      /* ended from outside: expired if its time was over, otherwise run again */
-    MEANS_AWAY,         /* connection or server gone, or full: run again after a pause */
-    MEANS_SCHEMA,       /* a table or column that does not exist (any more) */
-    MEANS_STALE_PLAN,   /* a prepared plan no longer fits: run again at once */
-    MEANS_REFUSED,      /* the database refused: failed */
+    MEANS_CONFLICT,   /* rows changed by somebody without the lock: on-conflict decides */
+    MEANS_COLLISION,  /* deadlock, serialization, a row locked too long: run again */
+    MEANS_EXPIRED,    /* the server's own limit of the transaction passed */
+    MEANS_OVERDUE,    /* ended from outside: expired if its time was over, otherwise run again */
+    MEANS_AWAY,       /* connection or server gone, or full: run again after a pause */
+    MEANS_SCHEMA,     /* a table or column that does not exist (any more) */
+    MEANS_STALE_PLAN, /* a prepared plan no longer fits: run again at once */
+    MEANS_REFUSED,    /* the database refused: failed */
 };
 
 /* An empty sqlstate is a lost connection. */

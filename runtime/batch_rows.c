@@ -1,6 +1,6 @@
 /*
- * A slot is a question (table, columns, values); a held row is a row of the table, known by its ctid
- * while it is loaded, so that two questions that find the same row share it.
+ * A slot is a question (table, columns, values); a held row is a row of the table, known by its
+ * ctid while it is loaded, so that two questions that find the same row share it.
  */
 #include "batch_rows.h"
 
@@ -178,8 +178,8 @@ static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipel
         return;
     add_load_sql(&rows->scratch, load);
     rows->failed = rows->failed || rows->scratch.failed;
-    load->statement = pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch),
-                                      load->n_columns, params);
+    load->statement =
+        pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), load->n_columns, params);
 }
 
 void batch_rows_add_loads(struct batch_rows *rows, struct pg_pipeline *pipeline)
@@ -192,8 +192,7 @@ static bool fill_row(struct batch_rows *rows, struct row *row, const PGresult *r
                      struct fault *fault)
 {
     const struct table *table = row->table;
-    struct cell *cells =
-        region_take(rows->region, ((size_t)table->n_columns + 1) * sizeof *cells);
+    struct cell *cells = region_take(rows->region, ((size_t)table->n_columns + 1) * sizeof *cells);
     if (!cells)
         return fault_no_memory(fault);
     for (int i = 0; i < table->n_columns; i++) {
@@ -236,7 +235,8 @@ static struct held *held_new(struct batch_rows *rows, const struct table *table,
     return held;
 }
 
-/* The row that this line of the result is: one already filled, the slot's own from before, or new. */
+/* The row that this line of the result is: one already filled, the slot's own from before, or new.
+ */
 static struct held *held_for(struct batch_rows *rows, struct slot *slot, const PGresult *result,
                              int at, struct held *before, struct fault *fault)
 {

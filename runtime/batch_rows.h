@@ -19,8 +19,8 @@ struct batch_rows *batch_rows_new(struct region *region);
 void batch_rows_free(struct batch_rows *rows);
 
 /* Asks for the row (or, for a list, the rows) where the columns have these texts; order is SQL for
- * ORDER BY over t, "" = none. The same question twice is the same slot. Returns the slot, or -1 with
- * *fault. Values are copied. */
+ * ORDER BY over t, "" = none. The same question twice is the same slot. Returns the slot, or -1
+ * with *fault. Values are copied. */
 int batch_rows_want(struct batch_rows *rows, const struct table *table, const int *columns,
                     int n_columns, const char *const *values, const char *order,
                     struct fault *fault);
@@ -44,8 +44,8 @@ int batch_rows_n_columns(const struct batch_rows *rows, int slot);
 int batch_rows_column(const struct batch_rows *rows, int slot, int i);
 const char *batch_rows_value(const struct batch_rows *rows, int slot, int i);
 
-/* Makes a row of a RETURNING list that began with 0, ctid, xmin and has all columns: a row that this
- * transaction inserted. NULL with *fault. */
+/* Makes a row of a RETURNING list that began with 0, ctid, xmin and has all columns: a row that
+ * this transaction inserted. NULL with *fault. */
 struct row *batch_rows_adopt(struct batch_rows *rows, const struct table *table,
                              const PGresult *result, struct fault *fault);
 
@@ -73,8 +73,8 @@ bool batch_rows_take_spread(struct batch_rows *rows);
 /* True if some kept change is not saved yet. */
 bool batch_rows_unsaved(const struct batch_rows *rows);
 
-/* Adds the statements that save all kept changes: tables in one fixed order, rows locked in key order
- * first with their versions checked, then the updates. */
+/* Adds the statements that save all kept changes: tables in one fixed order, rows locked in key
+ * order first with their versions checked, then the updates. */
 void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline);
 
 /* False when memory ran out while statements were built: the pipeline must not be sent. */

@@ -19,8 +19,8 @@ struct load {
     const int *columns;
     int n_columns;
     const char *order; /* SQL for ORDER BY, "" = none */
-    int n_asked;   /* in the present pipeline */
-    int statement; /* its index there; -1 = none */
+    int n_asked;       /* in the present pipeline */
+    int statement;     /* its index there; -1 = none */
     struct slot **by_ordinal;
 };
 
@@ -43,10 +43,10 @@ struct held {
     char identity[IDENTITY_BYTES];
     const int *id_columns; /* what finds the row again */
     int n_id_columns;
-    int n_updates;         /* kept and not saved */
-    bool merges;           /* all of them may become one UPDATE */
+    int n_updates; /* kept and not saved */
+    bool merges;   /* all of them may become one UPDATE */
     bool version_ignored;
-    uint64_t *assigned; /* union over the updates, while they merge */
+    uint64_t *assigned;             /* union over the updates, while they merge */
     const struct cell *first_cells; /* as before the first of them: what finds the row */
     UT_hash_handle hh;
 };
@@ -92,9 +92,9 @@ static inline bool batch_rows_grow(void **array, size_t size, int n, int *capaci
     return true;
 }
 
-/* The element type in which values of a column travel, and the SQL that turns element NAMEn of v into
- * the column's type. Simple types travel as themselves, others as text: an array of arrays would be
- * flattened by unnest. */
+/* The element type in which values of a column travel, and the SQL that turns element NAMEn of v
+ * into the column's type. Simple types travel as themselves, others as text: an array of arrays
+ * would be flattened by unnest. */
 const char *batch_rows_array_type(const struct column *column);
 void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n);
 

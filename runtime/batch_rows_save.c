@@ -70,9 +70,9 @@ static bool reshaped(const struct table *table, const uint64_t *assigned)
 {
     for (int i = 0; i < table->n_columns; i++) {
         const struct column *column = &table->columns[i];
-        bool as_given = travels_as_itself(column) ||
-                        (column->kind == COLUMN_TEXT &&
-                         strcmp(column->type_name, "character varying") == 0);
+        bool as_given =
+            travels_as_itself(column) ||
+            (column->kind == COLUMN_TEXT && strcmp(column->type_name, "character varying") == 0);
         if (bit(assigned, i) && !as_given)
             return true;
     }
@@ -142,7 +142,8 @@ static int compare_groups(const struct held *a, const struct held *b)
 
 static int compare_updates(const void *a, const void *b)
 {
-    const struct update *x = *(const struct update *const *)a, *y = *(const struct update *const *)b;
+    const struct update *x = *(const struct update *const *)a,
+                        *y = *(const struct update *const *)b;
     int order = compare_groups(x->held, y->held);
     return order ? order : x < y ? -1 : x > y;
 }
@@ -181,7 +182,8 @@ static void add_key_match(struct text *sql, const struct held *held)
     }
 }
 
-/* Begins the parameters: 0 = the expected count (set by the caller), then one array a key column. */
+/* Begins the parameters: 0 = the expected count (set by the caller), then one array a key column.
+ */
 static int begin_arrays(struct batch_rows *rows, int n)
 {
     for (int i = 0; i < n; i++) {

@@ -1,4 +1,5 @@
-/* What batch.c (life, members), batch_steps.c (pipelines) and batch_ask.c (requests of scripts) share. */
+/* What batch.c (life, members), batch_steps.c (pipelines) and batch_ask.c (requests of scripts)
+ * share. */
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
@@ -36,7 +37,7 @@ struct member {
     enum member_fate fate;
     bool granted;
     int64_t delay_us;
-    int *slots; /* of batch_rows, one per data declaration */
+    int *slots; /* of batch_rows, one per data declaration; NULL before they are asked for */
     struct script *script;
     struct member *next;
 };
@@ -52,14 +53,15 @@ struct batch {
     struct batch_rows *rows;
     struct member *members; /* in their order */
     struct member **members_end;
+    struct member *spare; /* the next one's memory, so that admitting cannot fail */
     int n_members;
-    int n_entries; /* advisory locks */
+    int n_entries;          /* advisory locks */
     struct member *running; /* its script runs, asks or sleeps */
     struct event *timer;
     struct commit_lookup *lookup;
     char attempt[UUID_TEXT_BYTES]; /* of the commit mark */
     char deadline[DEADLINE_BYTES]; /* by the database's clock */
-    int64_t sent_us; /* when the tries were sent */
+    int64_t sent_us;               /* when the tries were sent */
     int64_t granted_us;
     int64_t slack_us;
     int64_t deadline_us; /* by ours, not before the database's */
@@ -95,8 +97,7 @@ void batch_ask(struct batch *batch);
 void batch_failed(struct batch *batch, const struct pg_answer *answer);
 
 /* Keeps what a member's script has changed so far; later members see it. */
-MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member,
-                                   struct fault *fault);
+MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault);
 
 /* Adds the limits of what is left to the deadline. */
 void batch_add_limits(struct batch *batch);

@@ -1,9 +1,9 @@
 /* The pipelines of a batch: taking the locks and loading, saving and committing, leaving. */
 #include "batch_fault.h"
-#include "history.h"
-#include "locks_sql.h"
 #include "batch_state.h"
 #include "clock.h"
+#include "history.h"
+#include "locks_sql.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -16,7 +16,7 @@
 
 enum {
     ANSWER_GRACE_US = 2 * 1000 * 1000, /* after the server's own limits: then it counts as lost */
-    ROW_WAIT_BATCH_MS = 50,            /* one member's foreign row lock may not stop its neighbours */
+    ROW_WAIT_BATCH_MS = 50,      /* one member's foreign row lock may not stop its neighbours */
     OVERDUE_SLACK_US = 5 * 1000, /* our clock and the server's need not agree to the millisecond */
     RETRY_FIRST_US = 2 * 1000,
     RETRY_MAX_US = 200 * 1000,
@@ -62,8 +62,7 @@ static void add_granted(struct batch *batch)
 {
     char waiting[24];
     const char *params[] = {number(waiting, whole_ms(batch->waiting_us)), batch->runtime->tag};
-    batch->at_granted =
-        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
+    batch->at_granted = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
 }
 
 static void add_entries(const struct lock_set *set, struct text *keys, struct text *exclusive)
@@ -153,8 +152,8 @@ static bool want_row(struct batch *batch, struct member *member, struct scope *s
         text_addf(&order, "%st.%s%s", o ? ", " : "",
                   table_column(plan->table, declaration->order_by[o].column)->quoted,
                   declaration->order_by[o].descending ? " DESC" : "");
-    member->slots[i] = batch_rows_want(batch->rows, plan->table, plan->columns,
-                                       declaration->n_keys, values, text_chars(&order), fault);
+    member->slots[i] = batch_rows_want(batch->rows, plan->table, plan->columns, declaration->n_keys,
+                                       values, text_chars(&order), fault);
     text_done(&order);
     return member->slots[i] >= 0;
 }
@@ -165,6 +164,9 @@ static bool want_rows(struct batch *batch, struct member *member, struct fault *
     struct scope *scope = NULL;
     if (n_data == 0)
         return true;
+    member->slots = region_take(&batch->region, (size_t)n_data * sizeof *member->slots);
+    if (!member->slots)
+        return fault_no_memory(fault);
     if (!scope_new(batch->runtime->sandbox, &scope, fault))
         return false;
     bool ok = execution_scope(member->execution, scope, fault);
@@ -257,7 +259,8 @@ static void on_taken(struct pg_answer *answer, void *arg)
         return;
     }
     batch->granted_us = now_us;
-    batch->slack_us = now_us - batch->sent_us; /* the server's deadline is at most so much earlier */
+    batch->slack_us =
+        now_us - batch->sent_us; /* the server's deadline is at most so much earlier */
     batch->deadline_us = now_us + batch->waiting_us;
     if (batch->at_try != NO_STATEMENT)
         read_tries(batch, answer->results[batch->at_try]);
@@ -328,9 +331,8 @@ void batch_take(struct batch *batch)
 {
     struct fault fault;
     bool waits = batch->kind == BATCH_WAIT;
-    int64_t budget_us = waits ? scheduler_wait_budget_us(batch->runtime->scheduler,
-                                                         batch->members->execution)
-                              : 0;
+    int64_t budget_us =
+        waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
     int64_t limit_us = budget_us + batch->waiting_us;
     pg_pipeline_clear(batch->pipeline);
     add_begin(batch, limit_us);
@@ -398,9 +400,8 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
 {
     struct execution *execution = member->execution;
     int64_t delay_us = retry_delay_us(execution);
-    bool overdue =
-        batch->granted_us &&
-        clock_monotonic_us() + batch->slack_us + OVERDUE_SLACK_US >= batch->deadline_us;
+    bool overdue = batch->granted_us &&
+                   clock_monotonic_us() + batch->slack_us + OVERDUE_SLACK_US >= batch->deadline_us;
     switch (batch_fault_meaning(fault)) {
     case MEANS_CONFLICT:
         if (execution_activity(execution)->on_conflict == ON_CONFLICT_FAIL)
@@ -433,10 +434,11 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
         member_drop(member, STATUS_INVALID, fault->text);
         return;
     case MEANS_REFUSED:
-        member_drop(member, strncmp(fault->sqlstate, "22P0", 4) == 0 &&
-                                    batch->state != BATCH_ASKING && batch->state != BATCH_SAVING
-                                ? STATUS_INVALID /* a key that is no value of its column */
-                                : STATUS_FAILED,
+        member_drop(member,
+                    strncmp(fault->sqlstate, "22P0", 4) == 0 && batch->state != BATCH_ASKING &&
+                            batch->state != BATCH_SAVING
+                        ? STATUS_INVALID /* a key that is no value of its column */
+                        : STATUS_FAILED,
                     fault->text);
         return;
     }
@@ -488,8 +490,9 @@ static void on_looked_up(enum commit_fact fact, void *arg)
         batch_failed(batch, &lost);
         return;
     case COMMIT_UNKNOWN:
-        conclude_kept(batch, STATUS_UNKNOWN,
-                      "the answer to the commit was lost and the database did not come back in time");
+        conclude_kept(
+            batch, STATUS_UNKNOWN,
+            "the answer to the commit was lost and the database did not come back in time");
         batch_end(batch);
         return;
     }

@@ -1,6 +1,7 @@
 /*
  *   WAITING --connection--> ASKING --answer--> told
- *      ^______pause___________/  an open transaction, a lost connection: again, until the time is up
+ *      ^______pause___________/  an open transaction, a lost connection: again, until the time is
+ * up
  *
  * The look-up's own commit may lose its answer too. Then the next round finds the void mark, reads
  * that it is void, and that is as good an answer.
@@ -80,7 +81,6 @@ static void on_asked(struct pg_answer *answer, void *arg)
     else
         tell(lookup, strcmp(PQgetvalue(read, 0, 0), "t") == 0 ? COMMIT_NEVER : COMMIT_HAPPENED);
 }
-
 
 static void add(struct commit_lookup *lookup, const char *text)
 {

@@ -1,8 +1,8 @@
 #include "definition_store.h"
 
 #include "lock_set.h"
-#include "pg_array.h"
 #include "locks_sql.h"
+#include "pg_array.h"
 #include "runtime_sql.h"
 #include "text.h"
 
@@ -141,9 +141,10 @@ static bool base_is_latest(const struct definition *definition, int base_version
 {
     if (base_version < 0 || base_version == latest->version)
         return true;
-    return fault_set(fault, FAULT_CONFLICT,
-                     "'%s' was changed meanwhile: the latest version is %d, the change was made from %d",
-                     definition->name, latest->version, base_version);
+    return fault_set(
+        fault, FAULT_CONFLICT,
+        "'%s' was changed meanwhile: the latest version is %d, the change was made from %d",
+        definition->name, latest->version, base_version);
 }
 
 bool definition_store_publish(struct event_base *base, struct pg_conn *conn, const char *schema,

@@ -19,9 +19,9 @@ MUST_CHECK bool definition_store_latest(struct event_base *base, struct pg_conn 
                                         const char *name, struct stored_definition *out,
                                         struct fault *fault);
 
-/* Adds a version unless the latest has the same checksum. Takes $definitions/NAME, waiting up to 30 s,
- * and looks again under it. base_version -1 = any; otherwise FAULT_CONFLICT if it is not the latest.
- * *version is the one that now has this text; *published tells whether it was added. */
+/* Adds a version unless the latest has the same checksum. Takes $definitions/NAME, waiting up to 30
+ * s, and looks again under it. base_version -1 = any; otherwise FAULT_CONFLICT if it is not the
+ * latest. *version is the one that now has this text; *published tells whether it was added. */
 MUST_CHECK bool definition_store_publish(struct event_base *base, struct pg_conn *conn,
                                          const char *schema, const struct definition *definition,
                                          int base_version, const char *published_by, int *version,

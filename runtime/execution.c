@@ -94,8 +94,7 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
     execution->arg = submission->arg;
     execution->submitted_us = clock_monotonic_us();
     const struct activity *activity = execution_activity(execution);
-    execution->acquire_until_us =
-        execution->submitted_us + activity->acquire_timeout_ms * 1000;
+    execution->acquire_until_us = execution->submitted_us + activity->acquire_timeout_ms * 1000;
     execution->run_until_us = execution->acquire_until_us + activity->waiting_timeout_ms * 1000;
     if (submission->id)
         strncpy(execution->id, submission->id, sizeof execution->id - 1);

@@ -10,9 +10,9 @@
  */
 #pragma once
 #include "lock_queue.h"
-#include "text.h"
 #include "result.h"
 #include "runtime.h"
+#include "text.h"
 #include "workflow.h"
 
 #include <event2/event.h>
@@ -47,20 +47,20 @@ struct execution {
     struct lock_ticket *ticket; /* NULL without locks, and before it queues */
     enum execution_state state;
     enum ready_line line;
-    bool alone;          /* this run: a transaction of its own */
-    bool out_of_time;    /* its acquire time passed while it was taken */
-    int attempts;        /* runs so far */
-    int polls;           /* refusals in a row */
-    int slices;          /* turns it had at a waiter connection */
+    bool alone;       /* this run: a transaction of its own */
+    bool out_of_time; /* its acquire time passed while it was taken */
+    int attempts;     /* runs so far */
+    int polls;        /* refusals in a row */
+    int slices;       /* turns it had at a waiter connection */
     int64_t submitted_us;
-    int64_t acquire_until_us; /* no lock by then: locked */
-    int64_t run_until_us;     /* re-runs end then: acquire plus waiting timeout */
-    int64_t not_before_us;    /* DELAYED: until then */
-    int64_t refused_since_us; /* 0 = not refused since it came to its turn */
-    int64_t granted_us;       /* of the last run; 0 = never */
-    struct event timer;       /* end of the delay, or of the acquire time */
+    int64_t acquire_until_us;       /* no lock by then: locked */
+    int64_t run_until_us;           /* re-runs end then: acquire plus waiting timeout */
+    int64_t not_before_us;          /* DELAYED: until then */
+    int64_t refused_since_us;       /* 0 = not refused since it came to its turn */
+    int64_t granted_us;             /* of the last run; 0 = never */
+    struct event timer;             /* end of the delay, or of the acquire time */
     LIST_ENTRY(execution) everyone; /* in runtime->executions */
-    TAILQ_ENTRY(execution) link; /* in the line, the workflow's waiting list or the recorder's */
+    TAILQ_ENTRY(execution) link;    /* in the line, the workflow's waiting list or the recorder's */
 
     enum execution_status status; /* the outcome, once known */
     char *reason;                 /* owned; NULL = none */
@@ -71,8 +71,8 @@ struct execution {
     void *arg;
 };
 
-/* Checks the input and evaluates the lock context. A wrong one is no fault here: the execution comes
- * back with its outcome set and *refused true. Fails only for memory. */
+/* Checks the input and evaluates the lock context. A wrong one is no fault here: the execution
+ * comes back with its outcome set and *refused true. Fails only for memory. */
 MUST_CHECK bool execution_new(struct runtime *runtime, const struct submission *submission,
                               struct execution **out, bool *refused, struct fault *fault);
 void execution_free(struct execution *execution);

@@ -1,6 +1,6 @@
 /*
- * What a host does for itself and the others, on its reserved connection: it says that it lives, and
- * ends sessions whose published deadline has passed (batch_begin.sql publishes it).
+ * What a host does for itself and the others, on its reserved connection: it says that it lives,
+ * and ends sessions whose published deadline has passed (batch_begin.sql publishes it).
  */
 #pragma once
 #include "fault.h"

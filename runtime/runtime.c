@@ -310,9 +310,8 @@ static void schedule_waiting(struct workflow *workflow, const struct fault *faul
             scheduler_add(runtime->scheduler, execution);
             continue;
         }
-        execution_set_outcome(execution,
-                              fault->kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
-                              fault->text);
+        execution_set_outcome(
+            execution, fault->kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED, fault->text);
         runtime_conclude(runtime, execution, /* recorded= */ false);
     }
 }

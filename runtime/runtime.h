@@ -2,7 +2,8 @@
  * A host's runtime: executions of published workflows on one event loop and one database.
  * Any number of runtimes, in any number of processes, may share a database.
  *
- *   runtime_new --> runtime_start --> runtime_publish / runtime_find --> runtime_submit ... --> runtime_free
+ *   runtime_new --> runtime_start --> runtime_publish / runtime_find --> runtime_submit ... -->
+ * runtime_free
  *
  * Nothing here may be called from another thread than the loop's.
  */
@@ -94,8 +95,8 @@ int runtime_n_running(const struct runtime *runtime); /* submitted and not yet a
 /* Which host this is: drawn anew each start. */
 const char *runtime_process_id(const struct runtime *runtime);
 
-/* Runs one read-only query on the host's reserved connection: for commands that list. Runs the loop;
- * not inside a callback. *out is the PGresult, yours to PQclear. */
+/* Runs one read-only query on the host's reserved connection: for commands that list. Runs the
+ * loop; not inside a callback. *out is the PGresult, yours to PQclear. */
 struct pg_result;
 MUST_CHECK bool runtime_query(struct runtime *runtime, const char *text, int n_params,
                               const char *const *params, struct pg_result **out,

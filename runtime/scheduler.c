@@ -14,13 +14,13 @@ enum {
     PLAIN_BATCHES_MAX = 3, /* more make the batches smaller, not the work faster */
     POLL_FIRST_US = 1000,
     POLL_MAX_US = 10 * 1000,
-    WAIT_MAX_US = 5 * 1000 * 1000,  /* in PostgreSQL's queue at a time */
-    WAIT_SLICE_US = 250 * 1000,     /* the same while other heads want the slot */
-    CONTENDED_US = 1000 * 1000,     /* a path that needed a waiter goes straight to one again */
+    WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
+    WAIT_SLICE_US = 250 * 1000,    /* the same while other heads want the slot */
+    CONTENDED_US = 1000 * 1000,    /* a path that needed a waiter goes straight to one again */
     CONTENDED_MAX = 10000,
     AWAY_PAUSE_US = 200 * 1000,
     ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
-    AWAY_US = 10 * 1000 * 1000,     /* a failure to connect explains what ends this long after */
+    AWAY_US = 10 * 1000 * 1000, /* a failure to connect explains what ends this long after */
 };
 
 TAILQ_HEAD(execution_line, execution);
@@ -266,8 +266,7 @@ static struct execution *next_for_slot(struct scheduler *scheduler)
     TAILQ_FOREACH(execution, &scheduler->lines[READY_SLOT], link)
     {
         if (!best || execution->slices < best->slices ||
-            (execution->slices == best->slices &&
-             execution->submitted_us < best->submitted_us))
+            (execution->slices == best->slices && execution->submitted_us < best->submitted_us))
             best = execution;
     }
     return best;
@@ -382,7 +381,8 @@ static void note_away(struct scheduler *scheduler, const struct fault *fault)
     event_add(scheduler->go, &pause);
 }
 
-/* One connection is asked for at a time for a plain batch: it takes all that is ready when it comes. */
+/* One connection is asked for at a time for a plain batch: it takes all that is ready when it
+ * comes. */
 static bool needs_batch(const struct scheduler *scheduler, enum batch_kind kind,
                         enum ready_line line)
 {

@@ -4,9 +4,9 @@
  *
  *   turn in the lock queue --> PLAIN or ALONE line --> batch (a try) --> done
  *                                  ^      refused |
- *                                  |_____DELAYED__|  a few milliseconds, while refused for a short time
- *                                         SLOT       refused for longer: joins PostgreSQL's own queue on
- *                                                    one of the few waiter connections, oldest first
+ *                                  |_____DELAYED__|  a few milliseconds, while refused for a short
+ * time SLOT       refused for longer: joins PostgreSQL's own queue on one of the few waiter
+ * connections, oldest first
  */
 #pragma once
 #include "execution.h"
@@ -18,7 +18,8 @@ struct scheduler;
 enum batch_kind {
     BATCH_PLAIN, /* many executions, tried */
     BATCH_ALONE, /* one execution, tried */
-    BATCH_WAIT,  /* one execution, waiting in PostgreSQL; then all that stand behind it and it covers */
+    BATCH_WAIT, /* one execution, waiting in PostgreSQL; then all that stand behind it and it covers
+                 */
 };
 
 MUST_CHECK bool scheduler_new(struct runtime *runtime, struct scheduler **out, struct fault *fault);
@@ -48,4 +49,3 @@ int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
 /* A batch is over (fault NULL), or got no connection and took nothing (fault says why). */
 void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,
                            const struct fault *fault);
-

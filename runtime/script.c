@@ -106,7 +106,8 @@ static void make_tables(struct script *script, lua_State *L, void *arg)
     script->data_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-static struct bound_row *bind_row(struct script *script, struct row *row, int slot, const char *name)
+static struct bound_row *bind_row(struct script *script, struct row *row, int slot,
+                                  const char *name)
 {
     struct bound_row *bound = region_take(script->region, sizeof *bound);
     if (!bound)
@@ -121,8 +122,8 @@ static struct bound_row *bind_row(struct script *script, struct row *row, int sl
     }
     bound->change.row = row;
     bound->slot = slot;
-    bound->binding = (struct row_binding){
-        .change = &bound->change, .region = script->region, .name = name};
+    bound->binding =
+        (struct row_binding){.change = &bound->change, .region = script->region, .name = name};
     script->bound[script->n_bound++] = bound;
     return bound;
 }
@@ -174,8 +175,7 @@ static void bind_data(struct script *script, lua_State *L, void *arg)
         lua_setfield(L, -2, declaration->name);
 }
 
-bool script_bind(struct script *script, const struct data_plan *plan, int slot,
-                 struct fault *fault)
+bool script_bind(struct script *script, const struct data_plan *plan, int slot, struct fault *fault)
 {
     struct binding_request request = {.plan = plan, .slot = slot};
     if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))

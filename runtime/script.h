@@ -33,7 +33,7 @@ enum request_kind {
 
 struct script_request {
     enum request_kind kind;
-    const char *text;   /* SQL, or the table's name */
+    const char *text; /* SQL, or the table's name */
     double seconds;
     int list_slot; /* REQUEST_NEW by list:add: the slot of the list; otherwise -1 */
     int n_params;
@@ -72,7 +72,8 @@ MUST_CHECK bool script_settle(struct script *script, struct fault *fault);
 int script_n_changes(const struct script *script);
 struct row_change *script_change(const struct script *script, int i);
 
-/* Changes were kept and saved, or rows were loaded anew: the script's copies start from the rows. */
+/* Changes were kept and saved, or rows were loaded anew: the script's copies start from the rows.
+ */
 void script_refresh(struct script *script);
 
 /* The output as JSON, NULL if empty. *out is yours. Fails with FAULT_SCRIPT if it is no JSON. */

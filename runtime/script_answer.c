@@ -71,7 +71,8 @@ static void push_value(struct script *script, lua_State *L, const PGresult *resu
 {
     struct fault fault;
     struct cell cell;
-    struct column column = {.name = PQfname(result, field), .kind = kind_of(PQftype(result, field))};
+    struct column column = {.name = PQfname(result, field),
+                            .kind = kind_of(PQftype(result, field))};
     const char *text = PQgetisnull(result, row, field) ? NULL : PQgetvalue(result, row, field);
     if (!cell_read(script->region, &column, text, (size_t)PQgetlength(result, row, field), &cell,
                    &fault))

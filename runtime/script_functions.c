@@ -141,7 +141,8 @@ static int add_log(lua_State *L, enum log_level level)
     if (!entry)
         return luaL_error(L, "too much memory for one transaction");
     entry->level = (int)level;
-    entry->text = keep(L, script, text, n_bytes < LOG_LINE_BYTES_MAX ? n_bytes : LOG_LINE_BYTES_MAX);
+    entry->text =
+        keep(L, script, text, n_bytes < LOG_LINE_BYTES_MAX ? n_bytes : LOG_LINE_BYTES_MAX);
     *script->log_end = entry;
     script->log_end = &entry->next;
     return 0;
@@ -242,8 +243,7 @@ static int list_remove(lua_State *L)
 
 void script_functions_list(lua_State *L, int slot, const char *table)
 {
-    static const luaL_Reg methods[] = {
-        {"add", list_add}, {"remove", list_remove}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"add", list_add}, {"remove", list_remove}, {NULL, NULL}};
     lua_createtable(L, 0, 2);
     lua_createtable(L, 0, 2);
     lua_pushinteger(L, slot);
@@ -258,16 +258,18 @@ void script_functions_list(lua_State *L, int slot, const char *table)
 int script_functions_open(lua_State *L)
 {
     static const luaL_Reg globals[] = {
-        {"sql", script_sql},     {"sleep", script_sleep}, {"fail", script_fail_now},
-        {"now", script_now},     {"uuid", script_uuid},   {"emit", script_emit},
+        {"sql", script_sql}, {"sleep", script_sleep}, {"fail", script_fail_now},
+        {"now", script_now}, {"uuid", script_uuid},   {"emit", script_emit},
         {NULL, NULL},
     };
     static const luaL_Reg log[] = {
-        {"info", script_log_info}, {"warn", script_log_warn}, {"error", script_log_error},
+        {"info", script_log_info},
+        {"warn", script_log_warn},
+        {"error", script_log_error},
         {NULL, NULL},
     };
     static const luaL_Reg objects[] = {
-        {"new", objects_new}, {"load", objects_load},     {"list", objects_list},
+        {"new", objects_new},       {"load", objects_load}, {"list", objects_list},
         {"delete", objects_delete}, {NULL, NULL},
     };
     luaL_setfuncs(L, globals, 0);

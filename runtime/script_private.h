@@ -26,7 +26,7 @@ struct script {
     int data_ref;     /* registry: the table `data` */
     struct script_request request;
     bool asks;
-    bool gave_up; /* fail() was called */
+    bool gave_up;  /* fail() was called */
     int n_results; /* on the task's stack, for the next resume */
     struct fault failure;
     struct log_entry *log, **log_end;

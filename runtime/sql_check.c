@@ -47,7 +47,8 @@ bool sql_check(const char *text, size_t n_bytes, struct fault *fault)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (strlen(kinds[i]) == length && strncasecmp(kinds[i], word, length) == 0)
             return true;
-    return fault_set(fault, FAULT_SCRIPT,
-                     "%.*s is not allowed: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or WITH",
-                     (int)(length < 40 ? length : 40), word);
+    return fault_set(
+        fault, FAULT_SCRIPT,
+        "%.*s is not allowed: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or WITH",
+        (int)(length < 40 ? length : 40), word);
 }

@@ -10,8 +10,7 @@ static bool compile_expression(struct sandbox *sandbox, const struct definition 
                                const char *what, struct lua_source source, struct expression **out,
                                struct fault *fault)
 {
-    return !source.text ||
-           expression_compile(sandbox, definition->file, what, source, out, fault);
+    return !source.text || expression_compile(sandbox, definition->file, what, source, out, fault);
 }
 
 static bool compile_activity(struct sandbox *sandbox, const struct definition *definition,
@@ -128,10 +127,9 @@ static bool learn_one(struct workflow *workflow, struct data_plan *plan, struct 
         plan->columns[k] = (int)(column - table->columns);
     }
     if (!declaration->list && !table_is_key(table, plan->columns, declaration->n_keys))
-        return fault_set(fault, FAULT_INVALID,
-                         "%s:%d: data.%s: the key matches no unique index of table %s",
-                         workflow->definition->file, declaration->line, declaration->name,
-                         declaration->table);
+        return fault_set(
+            fault, FAULT_INVALID, "%s:%d: data.%s: the key matches no unique index of table %s",
+            workflow->definition->file, declaration->line, declaration->name, declaration->table);
     for (int o = 0; o < declaration->n_order_by; o++)
         if (!table_column(table, declaration->order_by[o].column))
             return fault_set(fault, FAULT_INVALID, "%s:%d: data.%s: table %s has no column '%s'",

@@ -101,7 +101,7 @@ static void what_is_invalid_exits_2_and_prints_no_path(void **state)
         {"one", "{\"id\": 1, \"x\": 2}", "x"},
         {"one", "{\"id\": 1", "--input: line 1, column"},
         {"one", "[1]", "--input is not an object"},
-        {"optional", "{\"id\": 1}", "segment 2"},
+        {"optional", "{\"id\": 1}", "item 2 of the list is nil"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct program program;

@@ -1,0 +1,281 @@
+#include "runtime_fixture.h"
+
+#include "clock.h"
+#include "definition_read.h"
+
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    PATIENCE_US = 60 * 1000 * 1000,
+    START_WAIT_US = 10 * 1000 * 1000,
+    SQL_TEXT_BYTES = 4096,
+};
+
+struct host {
+    struct runtime_fixture *fixture;
+    struct runtime *runtime;
+    struct log log;
+    char *log_text;
+    size_t log_bytes;
+};
+
+/* What a submission carries until it is told. */
+struct waiting {
+    struct runtime_fixture *fixture;
+    struct outcome *outcome;
+};
+
+/* ---- the database and the loop ---- */
+
+int runtime_fixture_setup(void **state)
+{
+    struct runtime_fixture *fixture = calloc(1, sizeof *fixture);
+    if (!fixture || !fixture_database_new(fixture->conninfo)) {
+        free(fixture);
+        return -1;
+    }
+    fixture->base = event_base_new();
+    fixture->sql = PQconnectdb(fixture->conninfo);
+    *state = fixture;
+    return fixture->base && PQstatus(fixture->sql) == CONNECTION_OK ? 0 : -1;
+}
+
+int runtime_fixture_teardown(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    PQfinish(fixture->sql);
+    event_base_free(fixture->base);
+    fixture_database_drop(fixture->conninfo);
+    free(fixture);
+    return 0;
+}
+
+static void ignore_notice(void *arg, const PGresult *notice)
+{
+    (void)arg;
+    (void)notice;
+}
+
+void runtime_fixture_tables(struct runtime_fixture *fixture, const char *sql)
+{
+    PQsetNoticeReceiver(fixture->sql, ignore_notice, NULL);
+    fixture_exec(fixture->sql, "ROLLBACK; DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    fixture_exec(fixture->sql,
+                 "DO $$ BEGIN IF to_regnamespace('latchkey') IS NOT NULL THEN"
+                 " TRUNCATE latchkey.definition, latchkey.instance, latchkey.execution,"
+                 " latchkey.commit_mark, latchkey.host; END IF; END $$");
+    fixture_exec(fixture->sql, sql);
+    fixture->n_told = 0;
+}
+
+struct runtime_options runtime_fixture_options(const struct runtime_fixture *fixture)
+{
+    struct runtime_options options = runtime_default_options();
+    options.conninfo = fixture->conninfo;
+    return options;
+}
+
+static void turn_until(struct runtime_fixture *fixture, int64_t until_us)
+{
+    struct timeval left = clock_timeval_us(until_us - clock_monotonic_us());
+    event_base_loopexit(fixture->base, &left);
+    event_base_loop(fixture->base, EVLOOP_ONCE);
+}
+
+void runtime_fixture_wait(struct runtime_fixture *fixture)
+{
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+    while (fixture->n_waiting > 0) {
+        event_base_loop(fixture->base, EVLOOP_ONCE);
+        if (clock_monotonic_us() > until_us)
+            fail_msg("%d executions were not answered in time", fixture->n_waiting);
+    }
+}
+
+void runtime_fixture_turn(struct runtime_fixture *fixture, int ms)
+{
+    int64_t until_us = clock_monotonic_us() + (int64_t)ms * 1000;
+    while (clock_monotonic_us() < until_us)
+        turn_until(fixture, until_us);
+}
+
+/* ---- hosts ---- */
+
+struct host *host_start(struct runtime_fixture *fixture, const struct runtime_options *options)
+{
+    struct fault fault;
+    struct host *host = calloc(1, sizeof *host);
+    struct runtime_options chosen = options ? *options : runtime_fixture_options(fixture);
+    assert_non_null(host);
+    host->fixture = fixture;
+    host->log = (struct log){.stream = open_memstream(&host->log_text, &host->log_bytes)};
+    assert_non_null(host->log.stream);
+    chosen.log = &host->log;
+    if (!runtime_new(fixture->base, &chosen, &host->runtime, &fault) ||
+        !runtime_start(host->runtime, START_WAIT_US, &fault))
+        fail_msg("%s", fault.text);
+    return host;
+}
+
+void host_stop(struct host *host)
+{
+    runtime_free(host->runtime);
+    fclose(host->log.stream);
+    free(host->log_text);
+    free(host);
+}
+
+struct runtime *host_runtime(struct host *host)
+{
+    return host->runtime;
+}
+
+const char *host_log(struct host *host)
+{
+    fflush(host->log.stream);
+    return host->log_text;
+}
+
+struct workflow *host_publish(struct host *host, const char *yaml)
+{
+    struct definition *definition = NULL;
+    struct workflow *workflow = NULL;
+    struct problems problems;
+    struct fault fault;
+    bool published;
+    problems_init(&problems);
+    if (!definition_read(runtime_sandbox(host->runtime), "test.yaml", yaml, strlen(yaml),
+                         &definition, &problems))
+        fail_msg("line %d: %s", problems.items[0].line, problems.items[0].message);
+    problems_done(&problems);
+    if (!runtime_publish(host->runtime, definition, /* base= */ -1, "test", &workflow, &published,
+                         &fault))
+        fail_msg("%s", fault.text);
+    return workflow;
+}
+
+/* ---- executions ---- */
+
+static void copy_result(struct outcome *out, const struct result *result)
+{
+    char *output = result->output ? json_write(result->output) : NULL;
+    *out = (struct outcome){.told = true,
+                            .turn = out->turn,
+                            .status = result->status,
+                            .n_paths = result->n_paths,
+                            .attempts = result->attempts,
+                            .waited_us = result->waited_us,
+                            .held_us = result->held_us};
+    snprintf(out->id, sizeof out->id, "%s", result->id);
+    snprintf(out->reason, sizeof out->reason, "%s", result->reason);
+    snprintf(out->output, sizeof out->output, "%s", output ? output : "");
+    for (int i = 0, at = 0; i < result->n_paths && at < (int)sizeof out->paths; i++)
+        at += snprintf(out->paths + at, sizeof out->paths - (size_t)at, "%s%s", i ? " " : "",
+                       result->paths[i]);
+    free(output);
+}
+
+static void on_done(const struct result *result, void *arg)
+{
+    struct waiting *waiting = arg;
+    struct outcome *outcome = waiting->outcome;
+    assert_false(outcome->told);
+    outcome->turn = waiting->fixture->n_told++;
+    copy_result(outcome, result);
+    waiting->fixture->n_waiting--;
+    free(waiting);
+}
+
+void host_submit(struct host *host, struct workflow *workflow, const char *input,
+                 struct outcome *outcome)
+{
+    struct fault fault;
+    json_t *value = NULL;
+    struct waiting *waiting = malloc(sizeof *waiting);
+    assert_non_null(waiting);
+    if (!json_read("input", input, strlen(input), &value, &fault))
+        fail_msg("%s", fault.text);
+    *waiting = (struct waiting){.fixture = host->fixture, .outcome = outcome};
+    *outcome = (struct outcome){0};
+    host->fixture->n_waiting++;
+    struct submission submission = {
+        .workflow = workflow, .input = value, .done = on_done, .arg = waiting};
+    if (!runtime_submit(host->runtime, &submission, &fault))
+        fail_msg("%s", fault.text);
+    json_decref(value);
+}
+
+void host_submitf(struct host *host, struct workflow *workflow, struct outcome *outcome,
+                  const char *input_format, ...)
+{
+    char input[SQL_TEXT_BYTES];
+    va_list args;
+    va_start(args, input_format);
+    int n = vsnprintf(input, sizeof input, input_format, args);
+    va_end(args);
+    assert_in_range(n, 0, sizeof input - 1);
+    host_submit(host, workflow, input, outcome);
+}
+
+struct outcome host_run(struct host *host, const char *yaml, const char *input)
+{
+    struct outcome outcome;
+    host_submit(host, host_publish(host, yaml), input, &outcome);
+    runtime_fixture_wait(host->fixture);
+    return outcome;
+}
+
+/* ---- assertions ---- */
+
+void assert_outcome(const struct outcome *outcome, enum execution_status status,
+                    const char *reason)
+{
+    if (outcome->told && outcome->status == status && strstr(outcome->reason, reason))
+        return;
+    fail_msg("%s \"%s\", not %s \"%s\"",
+             outcome->told ? execution_status_row(outcome->status)->name : "not told",
+             outcome->reason, execution_status_row(status)->name, reason);
+}
+
+int count_outcomes(const struct outcome *outcomes, int n, enum execution_status status)
+{
+    int n_found = 0;
+    for (int i = 0; i < n; i++)
+        n_found += outcomes[i].told && outcomes[i].status == status;
+    return n_found;
+}
+
+void assert_sql_int(struct runtime_fixture *fixture, const char *sql, int64_t expected)
+{
+    int64_t found = fixture_int(fixture->sql, sql);
+    if (found != expected)
+        fail_msg("%s gave %lld, not %lld", sql, (long long)found, (long long)expected);
+}
+
+void assert_sql_text(struct runtime_fixture *fixture, const char *sql, const char *expected)
+{
+    char found[SQL_TEXT_BYTES];
+    fixture_text(fixture->sql, sql, found, sizeof found);
+    if (strcmp(found, expected) != 0)
+        fail_msg("%s gave \"%s\", not \"%s\"", sql, found, expected);
+}
+
+void assert_nothing_held(struct runtime_fixture *fixture)
+{
+    assert_sql_int(fixture,
+                   "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+                   " AND database = (SELECT oid FROM pg_database WHERE datname ="
+                   " current_database())",
+                   0);
+    assert_sql_int(fixture,
+                   "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                   " AND application_name LIKE 'latchkey%' AND xact_start IS NOT NULL",
+                   0);
+}
