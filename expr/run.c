@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include "clock.h"
 #include "sandbox_state.h"
 
 #include <assert.h>
@@ -24,8 +25,10 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
         is_task ? limits->script_instructions : limits->expression_instructions;
     run->instructions_left = run->instructions_max;
     run->uncharged_clock = 0;
-    run->deadline_us = 0;
+    run->look_us = 0;
+    run->processor_us = 0;
     run->time_us = is_task ? limits->slice_us : limits->expression_us;
+    run->unyieldable_us = is_task ? limits->unyieldable_us : 0;
     run->bytes_max = (int64_t)(is_task ? limits->script_bytes : limits->expression_bytes);
     run->bytes_left = run->bytes_max;
     run->collect_below = run->bytes_max / 2;
@@ -68,8 +71,7 @@ void run_open(struct run *run)
     run->sandbox->run = run;
     run->sandbox->was_refused = false;
     run->was_sliced = false;
-    if (run->is_task)
-        run->deadline_us = processor_us() + run->time_us;
+    run->look_us = 0;
     if (!run->interval)
         arm(run);
 }
@@ -126,27 +128,39 @@ void run_note(lua_State *L, int64_t units)
         arm_now(run);
 }
 
-/* True when a task has used up its slice. It may go on for a while where it cannot yield. */
+/* The time used since the measuring began, or 0 while the other clock says that it cannot be over.
+ * The first call begins it: most runs end before, and need no clock. */
+static int64_t used_us(struct run *run)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (!run->look_us) {
+        run->processor_us = processor_us();
+        run->look_us = now_us + run->time_us;
+        return 0;
+    }
+    if (now_us < run->look_us)
+        return 0;
+    int64_t used = processor_us() - run->processor_us;
+    if (used < run->time_us)
+        run->look_us = now_us + run->time_us - used;
+    return used;
+}
+
+/* True when a task must yield. Without a way to yield it goes on for a while. */
 static bool check(struct run *run, bool can_yield)
 {
     if (run->instructions_left <= 0) {
         spend(run, RUN_INSTRUCTIONS);
         return false;
     }
-    int64_t now_us = processor_us();
-    if (!run->deadline_us) {
-        run->deadline_us = now_us + run->time_us;
+    int64_t used = used_us(run);
+    if (used < run->time_us)
         return false;
-    }
-    if (now_us < run->deadline_us)
-        return false;
-    if (!run->is_task) {
+    if (run->is_task && can_yield)
+        return true;
+    if (used >= run->time_us + run->unyieldable_us)
         spend(run, RUN_TIME);
-        return false;
-    }
-    if (!can_yield && now_us >= run->deadline_us + run->sandbox->limits.unyieldable_us)
-        spend(run, RUN_TIME);
-    return true;
+    return run->is_task;
 }
 
 void run_count_catchers(lua_State *L, int change)
@@ -230,7 +244,6 @@ void run_charge(lua_State *L, int64_t units)
 
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
 {
-    const struct sandbox_limits *limits = &run->sandbox->limits;
     const char *place = run->place[0] ? run->place : fallback;
     switch (run->spent) {
     case RUN_WITHIN: break;
@@ -238,8 +251,11 @@ bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
         return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld instructions", place,
                          (long long)run->instructions_max);
     case RUN_TIME:
-        return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld ms without a pause", place,
-                         (long long)(run->is_task ? limits->unyieldable_us : run->time_us) / 1000);
+        if (run->is_task)
+            return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld ms in one call", place,
+                             (long long)run->unyieldable_us / 1000);
+        return fault_set(fault, FAULT_SCRIPT, "%s: ran over %lld ms", place,
+                         (long long)run->time_us / 1000);
     case RUN_MEMORY:
         return fault_set(fault, FAULT_SCRIPT, "%s: used over %lld KiB of memory", place,
                          (long long)run->bytes_max / 1024);

@@ -41,10 +41,12 @@ struct run {
     int64_t instructions_left; /* counted in steps of the interval */
     int64_t instructions_max;
     int64_t uncharged_clock; /* work charged since the clock was last read */
-    /* In the processor time of the thread: a busy machine must not fail a script.
-     * Expression: the end, task: the end of the slice; 0 = not yet set. */
-    int64_t deadline_us;
-    int64_t time_us;    /* from which the deadline is made */
+    /* What counts is the processor time of the thread: a busy machine must not fail a script. The
+     * other clock costs a tenth, and so says when to look. */
+    int64_t look_us;         /* on the monotonic clock; 0 = nothing measured yet */
+    int64_t processor_us;    /* when the measuring began */
+    int64_t time_us;         /* of an expression, or of a slice */
+    int64_t unyieldable_us;  /* on top, where a task cannot be made to yield */
     int64_t bytes_left; /* rises when memory is freed, never over bytes_max */
     int64_t bytes_max;
     int64_t collect_below; /* bytes left, at which garbage is collected */

@@ -14,7 +14,6 @@
 #include <strings.h>
 
 enum {
-    ASK_GRACE_US = 2 * 1000 * 1000,
     SQL_BYTES_MAX = 1 << 20,
 };
 
@@ -304,7 +303,7 @@ static void send_request(struct batch *batch)
     }
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
     batch_enter(batch, BATCH_ASKING);
-    batch_send(batch, (left_us > 0 ? left_us : 0) + ASK_GRACE_US, on_asked);
+    batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_asked);
 }
 
 /* ---- tables that the definition did not declare ---- */
@@ -334,7 +333,7 @@ static void ask_about_table(struct batch *batch, const char *name)
     pg_pipeline_clear(batch->pipeline);
     catalogue_ask(batch->pipeline, name);
     batch_enter(batch, BATCH_ASKING);
-    batch_send(batch, batch->waiting_us + ASK_GRACE_US, on_table);
+    batch_send(batch, batch->waiting_us + BATCH_GRACE_US, on_table);
 }
 
 static void sleep_for(struct batch *batch, double seconds)

@@ -1,5 +1,5 @@
-/* What batch.c (life, members), batch_steps.c (pipelines) and batch_ask.c (requests of scripts)
- * share. */
+/* What the files of a batch share: batch.c (life, members, running), batch_take.c, batch_ask.c
+ * (requests of scripts), batch_save.c, batch_error.c. */
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
@@ -9,6 +9,7 @@ enum {
     BATCH_REGION_BYTES_MAX = 256 << 20,
     DEADLINE_BYTES = 48,
     NO_STATEMENT = -1,
+    BATCH_GRACE_US = 2 * 1000 * 1000, /* after the server's own limits: the answer counts as lost */
 };
 
 enum batch_state {
@@ -98,6 +99,15 @@ void batch_failed(struct batch *batch, const struct pg_answer *answer);
 
 /* Keeps what a member's script has changed so far; later members see it. */
 MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault);
+
+/* Adds a statement without parameters. */
+void batch_add_plain(struct batch *batch, const char *text);
+
+/* A period in whole milliseconds for the server, at least 1: 0 would be for ever. */
+int64_t batch_whole_ms(int64_t us);
+
+/* Everyone who is not decided, or was to be kept, ends with this. */
+void batch_drop_all(struct batch *batch, enum execution_status status, const char *reason);
 
 /* Adds the limits of what is left to the deadline. */
 void batch_add_limits(struct batch *batch);

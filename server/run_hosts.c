@@ -39,7 +39,7 @@ static bool has_more(const struct run_hosts *all)
     return !all->stopping && all->n_handed < run_plan_count(all->options.plan);
 }
 
-/* More runs than the plan still has may be unanswered at a host that dies: nobody leaves early. */
+/* What a dead host had is done with as well: it is looked up at the end, never run again. */
 static bool all_answered(const struct run_hosts *all)
 {
     return !has_more(all) && all->n_answered + all->n_lost == all->n_handed;

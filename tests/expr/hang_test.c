@@ -1,14 +1,23 @@
 /* Texts that would keep a host busy for ever, or eat its memory. Each must end soon, as an
  * expression and as a task, and leave the sandbox usable. */
-#include "clock.h"
 #include "expr_tests.h"
 #include "lua_fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     SOON_US = 3000000, /* generous: sanitizers, and other work on the machine */
 };
+
+/* Not the clock on the wall: other work on the machine would count. */
+static int64_t processor_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 struct hang {
     const char *text;
@@ -143,9 +152,10 @@ static const struct hang hangs[] = {
 static void ends_soon(struct lua_fixture *fixture, const char *text, const char *part,
                       json_t *(*body)(struct lua_fixture *, const char *))
 {
-    int64_t start_us = clock_monotonic_us();
+    int64_t start_us = processor_us();
     json_t *value = body(fixture, text);
-    int64_t took_us = clock_monotonic_us() - start_us;
+    int64_t took_us = processor_us() - start_us;
+    if (getenv("SLOW") && took_us > 100000) print_message("%lld ms: %s\n", (long long)took_us / 1000, text);
     if (took_us > SOON_US)
         fail_msg("%s: took %lld ms", text, (long long)took_us / 1000);
     if (!part) {
@@ -198,12 +208,12 @@ static void a_text_with_endless_branches_is_refused(void **state)
         for (size_t n = 0; n < N; n++)
             memcpy(text + n * length, links[i], length);
         memcpy(text + N * length, "x", 2);
-        int64_t start_us = clock_monotonic_us();
+        int64_t start_us = processor_us();
         assert_null(lua_evaluate(fixture, text));
         assert_null(lua_run(fixture, text));
         assert_non_null(strstr(fixture->fault.text, "branches"));
         assert_int_equal(fixture->fault.kind, FAULT_INVALID);
-        assert_true(clock_monotonic_us() - start_us < SOON_US);
+        assert_true(processor_us() - start_us < SOON_US);
         test_free(text);
     }
 }

@@ -234,8 +234,7 @@ struct outcome host_run(struct host *host, const char *yaml, const char *input)
 
 /* ---- assertions ---- */
 
-void assert_outcome(const struct outcome *outcome, enum execution_status status,
-                    const char *reason)
+void assert_outcome(const struct outcome *outcome, enum execution_status status, const char *reason)
 {
     if (outcome->told && outcome->status == status && strstr(outcome->reason, reason))
         return;

@@ -2,6 +2,7 @@
 #pragma once
 
 int decimal_tests(void);
+int outcome_tests(void);
 int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);

@@ -1,0 +1,177 @@
+/*
+ * The second pipeline of a batch: saves, history, the mark, commit; and the end without it. Success
+ * is the command tag COMMIT and nothing else: the commit of a failed transaction is answered by
+ * ROLLBACK without an error.
+ */
+#include "batch_state.h"
+#include "clock.h"
+#include "history.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    ROW_WAIT_BATCH_MS = 50,        /* one member's foreign row lock may not stop its neighbours */
+    LOOK_UP_US = 10 * 1000 * 1000, /* at least so long is asked what became of a commit */
+};
+
+static const char COMMIT_TEXT[] = "COMMIT";
+static const char ROLLBACK_TEXT[] = "ROLLBACK";
+/* Deferred constraints and triggers would run inside COMMIT, where statement_timeout does not
+ * count. */
+static const char CONSTRAINTS_TEXT[] = "SET CONSTRAINTS ALL IMMEDIATE";
+
+/* ---- parts of pipelines ---- */
+
+void batch_add_plain(struct batch *batch, const char *text)
+{
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, text, 0, NULL);
+}
+
+int64_t batch_whole_ms(int64_t us)
+{
+    return us <= 1000 ? 1 : (us + 999) / 1000;
+}
+
+void batch_add_limits(struct batch *batch)
+{
+    char wait[24];
+    int64_t left_us = batch->deadline_us - clock_monotonic_us();
+    int64_t wait_ms = batch_is_alone(batch) ? batch_whole_ms(left_us) : ROW_WAIT_BATCH_MS;
+    snprintf(wait, sizeof wait, "%lld", (long long)wait_ms);
+    const char *params[] = {batch->deadline, wait};
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_LIMITS, 2, params);
+}
+
+/* ---- leaving ---- */
+
+static void on_left(struct pg_answer *answer, void *arg)
+{
+    (void)answer; /* a connection that did not answer is not given back to anybody */
+    batch_end(arg);
+}
+
+void batch_leave(struct batch *batch)
+{
+    pg_pipeline_clear(batch->pipeline);
+    batch_add_plain(batch, ROLLBACK_TEXT);
+    batch_enter(batch, BATCH_LEAVING);
+    batch_send(batch, BATCH_GRACE_US, on_left);
+}
+
+/* ---- saving ---- */
+
+static void conclude_kept(struct batch *batch, enum execution_status status, const char *reason)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT)
+            execution_set_outcome(member->execution, status, reason);
+}
+
+static void on_looked_up(enum commit_fact fact, void *arg)
+{
+    struct batch *batch = arg;
+    struct pg_answer lost = {.connection_lost = true, .failed = -1, .warned = -1};
+    batch->lookup = NULL;
+    switch (fact) {
+    case COMMIT_HAPPENED:
+        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        batch_end(batch);
+        return;
+    case COMMIT_NEVER:
+        fault_set(&lost.fault, FAULT_DATABASE, "the connection was lost before the commit");
+        batch_failed(batch, &lost);
+        return;
+    case COMMIT_UNKNOWN:
+        conclude_kept(
+            batch, STATUS_UNKNOWN,
+            "the answer to the commit was lost and the database did not come back in time");
+        batch_end(batch);
+        return;
+    }
+}
+
+static void look_up(struct batch *batch)
+{
+    struct fault fault;
+    int64_t until_us = clock_monotonic_us() + LOOK_UP_US;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT && member->execution->run_until_us > until_us)
+            until_us = member->execution->run_until_us;
+    batch_enter(batch, BATCH_LOOKING_UP);
+    pg_pool_give(batch->runtime->pool, batch->conn);
+    batch->conn = NULL;
+    if (!commit_lookup_start(batch->runtime, batch->attempt, until_us, on_looked_up, batch,
+                             &batch->lookup, &fault))
+        on_looked_up(COMMIT_UNKNOWN, batch);
+}
+
+static bool committed(const struct batch *batch, const struct pg_answer *answer)
+{
+    const PGresult *commit = answer->results ? answer->results[batch->at_commit] : NULL;
+    return commit && strcmp(PQcmdStatus((PGresult *)commit), "COMMIT") == 0;
+}
+
+static void on_saved(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (!answer->connection_lost && answer->fault.kind) {
+        batch_failed(batch, answer);
+    } else if (answer->connection_lost && answer->nothing_sent) {
+        batch_failed(batch, answer);
+    } else if (answer->connection_lost) {
+        if (committed(batch, answer) && answer->warned != batch->at_commit)
+            on_looked_up(COMMIT_HAPPENED, batch); /* its answer came before the end */
+        else
+            look_up(batch);
+    } else if (!committed(batch, answer)) {
+        struct pg_answer rolled_back = {.failed = -1, .warned = -1, .connection_lost = true};
+        fault_set(&rolled_back.fault, FAULT_DATABASE, "the commit was answered by a rollback");
+        batch_failed(batch, &rolled_back);
+    } else if (answer->warned == batch->at_commit) {
+        conclude_kept(batch, STATUS_UNKNOWN, "the commit was answered with a warning");
+        batch_end(batch);
+    } else {
+        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        batch_end(batch);
+    }
+}
+
+static bool add_history(struct batch *batch, struct fault *fault)
+{
+    struct history history;
+    int64_t now_us = clock_monotonic_us();
+    history_init(&history);
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT)
+            history_add_kept(&history, member->execution, now_us);
+    bool ok = history_add_statements(&history, batch->runtime->process_id, batch->pipeline, fault);
+    history_done(&history);
+    return ok;
+}
+
+void batch_save(struct batch *batch)
+{
+    struct fault fault;
+    const char *mark[] = {batch->attempt}, *deadline[] = {batch->deadline};
+    uuid_draw(&batch->runtime->uuids, batch->attempt);
+    pg_pipeline_clear(batch->pipeline);
+    batch_add_limits(batch);
+    batch_rows_add_saves(batch->rows, batch->pipeline);
+    bool ok = batch_rows_ok(batch->rows, &fault) && add_history(batch, &fault);
+    if (!ok) {
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
+        batch_leave(batch);
+        return;
+    }
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+    batch_add_plain(batch, CONSTRAINTS_TEXT);
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
+    batch->at_commit = pg_pipeline_length(batch->pipeline);
+    batch_add_plain(batch, COMMIT_TEXT);
+    batch_enter(batch, BATCH_SAVING);
+    int64_t left_us = batch->deadline_us - clock_monotonic_us();
+    batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_saved);
+}

@@ -1,0 +1,332 @@
+/*
+ * The first pipeline of a batch: begin, limits, the locks of its members, the loads of their rows.
+ * The statement that takes a lock reads no data, and each load is a later statement: its snapshot
+ * is newer than the grant. Locks are tried; only a BATCH_WAIT waits, and loads in a second
+ * pipeline.
+ */
+#include "batch_state.h"
+#include "clock.h"
+#include "locks_sql.h"
+#include "pg_array.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+#include "task.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ORDER_BYTES_MAX = 16 << 10,
+};
+
+static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+static const char *number(char buffer[24], int64_t value)
+{
+    snprintf(buffer, 24, "%lld", (long long)value);
+    return buffer;
+}
+
+static void add_begin(struct batch *batch, int64_t publish_us)
+{
+    char idle[24], publish[24];
+    const char *params[] = {batch->runtime->tag, number(idle, batch_whole_ms(batch->waiting_us)),
+                            number(publish, batch_whole_ms(publish_us))};
+    batch_add_plain(batch, BEGIN_TEXT);
+    batch->at_begin = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_BEGIN, 3, params);
+}
+
+static void add_granted(struct batch *batch)
+{
+    char waiting[24];
+    const char *params[] = {number(waiting, batch_whole_ms(batch->waiting_us)),
+                            batch->runtime->tag};
+    batch->at_granted = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
+}
+
+static void add_entries(const struct lock_set *set, struct text *keys, struct text *exclusive)
+{
+    for (int i = 0; i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
+        pg_array_add_int64(keys, entry->key);
+        pg_array_add(exclusive, entry->exclusive ? "t" : "f");
+    }
+}
+
+enum {
+    LOCK_TEXT_BYTES_MAX = 4 << 20,
+};
+
+/* The try of all members that want locks, or the wait of the one. */
+static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
+{
+    struct text sizes, keys, exclusive;
+    char budget[24];
+    int n_groups = 0;
+    text_init(&sizes, LOCK_TEXT_BYTES_MAX);
+    text_init(&keys, LOCK_TEXT_BYTES_MAX);
+    text_init(&exclusive, LOCK_TEXT_BYTES_MAX);
+    pg_array_begin(&sizes);
+    pg_array_begin(&keys);
+    pg_array_begin(&exclusive);
+    for (struct member *member = batch->members; member; member = member->next) {
+        const struct lock_set *set = member->execution->locks;
+        if (!set)
+            continue;
+        pg_array_add_int64(&sizes, lock_set_n_entries(set));
+        add_entries(set, &keys, &exclusive);
+        n_groups++;
+    }
+    pg_array_end(&sizes);
+    pg_array_end(&keys);
+    pg_array_end(&exclusive);
+    const char *tries[] = {text_chars(&sizes), text_chars(&keys), text_chars(&exclusive)};
+    const char *wait[] = {text_chars(&keys), text_chars(&exclusive),
+                          number(budget, batch_whole_ms(budget_us))};
+    batch->at_try = NO_STATEMENT;
+    if (batch->kind == BATCH_WAIT)
+        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_WAIT, 3, wait);
+    else if (n_groups > 0)
+        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_TRY, 3, tries);
+    bool ok = text_ok(&sizes, fault) && text_ok(&keys, fault) && text_ok(&exclusive, fault);
+    text_done(&sizes);
+    text_done(&keys);
+    text_done(&exclusive);
+    return ok;
+}
+
+/* Evaluates the keys of one declared row and asks for it. */
+static bool want_row(struct batch *batch, struct member *member, struct scope *scope, int i,
+                     struct fault *fault)
+{
+    const struct workflow *workflow = member->execution->workflow;
+    const struct data_plan *plan = &workflow->data[i];
+    const struct data_declaration *declaration = plan->declaration;
+    const char *values[PG_PARAMS_MAX];
+    lua_State *L = sandbox_lua(batch->runtime->sandbox);
+    for (int k = 0; k < declaration->n_keys; k++) {
+        const struct column *column = &plan->table->columns[plan->columns[k]];
+        char *buffer = region_take(&batch->region, CELL_BUFFER_BYTES);
+        struct cell cell;
+        if (!buffer)
+            return fault_no_memory(fault);
+        if (!expression_evaluate(plan->values[k], scope, fault)) {
+            fault->kind = FAULT_INVALID;
+            return false;
+        }
+        bool ok = row_lua_to_cell(L, lua_gettop(L), column, &batch->region, &cell, fault);
+        lua_pop(L, 1);
+        if (ok && cell.kind == CELL_NULL)
+            ok = fault_set(fault, FAULT_INVALID, "it is nil");
+        if (!ok) {
+            fault->kind = FAULT_INVALID;
+            return fault_prefix(fault, "%s:%d: data.%s, key %s", workflow->definition->file,
+                                declaration->keys[k].value.line, declaration->name, column->name);
+        }
+        values[k] = cell_write(&cell, buffer);
+    }
+    struct text order;
+    text_init(&order, ORDER_BYTES_MAX);
+    for (int o = 0; o < declaration->n_order_by; o++)
+        text_addf(&order, "%st.%s%s", o ? ", " : "",
+                  table_column(plan->table, declaration->order_by[o].column)->quoted,
+                  declaration->order_by[o].descending ? " DESC" : "");
+    member->slots[i] = batch_rows_want(batch->rows, plan->table, plan->columns, declaration->n_keys,
+                                       values, text_chars(&order), fault);
+    text_done(&order);
+    return member->slots[i] >= 0;
+}
+
+static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
+{
+    int n_data = member->execution->workflow->definition->n_data;
+    struct scope *scope = NULL;
+    if (n_data == 0)
+        return true;
+    member->slots = region_take(&batch->region, (size_t)n_data * sizeof *member->slots);
+    if (!member->slots)
+        return fault_no_memory(fault);
+    if (!scope_new(batch->runtime->sandbox, &scope, fault))
+        return false;
+    bool ok = execution_scope(member->execution, scope, fault);
+    for (int i = 0; ok && i < n_data; i++)
+        ok = want_row(batch, member, scope, i, fault);
+    scope_free(scope);
+    return ok;
+}
+
+/* Members whose keys cannot be evaluated end here, before anything is sent. */
+static void want_all_rows(struct batch *batch)
+{
+    struct fault fault;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN && !want_rows(batch, member, &fault))
+            member_drop(member, fault.kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
+                        fault.text);
+}
+
+/* A transaction that is not READ COMMITTED would read data older than its lock. */
+static bool isolation_is_right(const struct batch *batch, const struct pg_answer *answer)
+{
+    const PGresult *begun = answer->results[batch->at_begin];
+    return strcmp(PQgetvalue(begun, 0, PQnfields(begun) - 1), "read committed") == 0;
+}
+
+/* The rows are in: the scripts may run. */
+static void start_running(struct batch *batch, const struct pg_answer *answer)
+{
+    struct fault fault;
+    snprintf(batch->deadline, sizeof batch->deadline, "%s",
+             PQgetvalue(answer->results[batch->at_granted], 0, 0));
+    if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
+        batch_leave(batch);
+        return;
+    }
+    batch_run(batch);
+}
+
+static void refuse_isolation(struct batch *batch)
+{
+    batch_drop_all(batch, STATUS_FAILED,
+                   "the server does not give READ COMMITTED to a transaction that asks for it");
+    batch_leave(batch);
+}
+
+/* boolean[] as text: "{t,f,t}". One element a member that wanted locks, in order. */
+static void read_tries(struct batch *batch, const PGresult *result)
+{
+    const char *at = PQgetvalue(result, 0, 0);
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (!member->execution->locks)
+            continue;
+        while (*at && *at != 't' && *at != 'f')
+            at++;
+        if (member->fate == FATE_OPEN && *at != 't')
+            member->fate = FATE_REFUSED;
+        if (*at)
+            at++;
+    }
+    batch_hold_back_refused(batch);
+}
+
+static bool anyone_open(const struct batch *batch)
+{
+    for (const struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN)
+            return true;
+    return false;
+}
+
+static void on_taken(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    int64_t now_us = clock_monotonic_us();
+    if (answer->fault.kind || answer->connection_lost) {
+        batch_failed(batch, answer);
+        return;
+    }
+    if (!isolation_is_right(batch, answer)) {
+        refuse_isolation(batch);
+        return;
+    }
+    batch->granted_us = now_us;
+    batch->slack_us =
+        now_us - batch->sent_us; /* the server's deadline is at most so much earlier */
+    batch->deadline_us = now_us + batch->waiting_us;
+    if (batch->at_try != NO_STATEMENT)
+        read_tries(batch, answer->results[batch->at_try]);
+    if (anyone_open(batch))
+        start_running(batch, answer);
+    else
+        batch_leave(batch);
+}
+
+static void on_loaded(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (answer->fault.kind || answer->connection_lost)
+        batch_failed(batch, answer);
+    else
+        start_running(batch, answer);
+}
+
+/* The one that waited in PostgreSQL has its locks: those behind it on its path come along. */
+static void load_after_wait(struct batch *batch)
+{
+    struct member *head = batch->members;
+    batch->kind = scheduler_wait_granted(batch->runtime->scheduler, head->execution);
+    scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
+    want_all_rows(batch);
+    if (!anyone_open(batch)) {
+        batch_leave(batch);
+        return;
+    }
+    batch->deadline_us = batch->granted_us + batch->waiting_us;
+    pg_pipeline_clear(batch->pipeline);
+    add_granted(batch);
+    batch_rows_add_loads(batch->rows, batch->pipeline);
+    batch_enter(batch, BATCH_LOADING);
+    batch_send(batch, batch->waiting_us + BATCH_GRACE_US, on_loaded);
+}
+
+static void on_waited(struct pg_answer *answer, void *arg)
+{
+    struct batch *batch = arg;
+    if (answer->fault.kind || answer->connection_lost) {
+        batch_failed(batch, answer);
+        return;
+    }
+    if (!isolation_is_right(batch, answer)) {
+        refuse_isolation(batch);
+        return;
+    }
+    batch->granted_us = clock_monotonic_us();
+    if (strcmp(PQgetvalue(answer->results[batch->at_try], 0, 0), "t") != 0) {
+        batch->members->fate = FATE_REFUSED;
+        batch_leave(batch);
+        return;
+    }
+    load_after_wait(batch);
+}
+
+static void give_up(struct batch *batch, const struct fault *fault)
+{
+    batch_drop_all(batch, STATUS_FAILED, fault->text);
+    if (batch->state == BATCH_CONNECTING)
+        batch_end(batch);
+    else
+        batch_leave(batch);
+}
+
+void batch_take(struct batch *batch)
+{
+    struct fault fault;
+    bool waits = batch->kind == BATCH_WAIT;
+    int64_t budget_us =
+        waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
+    int64_t limit_us = budget_us + batch->waiting_us;
+    pg_pipeline_clear(batch->pipeline);
+    add_begin(batch, limit_us);
+    if (!add_locks(batch, budget_us, &fault)) {
+        give_up(batch, &fault);
+        return;
+    }
+    if (!waits) {
+        want_all_rows(batch);
+        if (!anyone_open(batch)) {
+            batch_end(batch); /* nothing was sent yet */
+            return;
+        }
+        add_granted(batch);
+        batch_rows_add_loads(batch->rows, batch->pipeline);
+        if (!batch_rows_ok(batch->rows, &fault)) {
+            give_up(batch, &fault);
+            return;
+        }
+    }
+    batch->sent_us = clock_monotonic_us();
+    batch_enter(batch, BATCH_TAKING);
+    batch_send(batch, limit_us + BATCH_GRACE_US, waits ? on_waited : on_taken);
+}
