@@ -11,7 +11,7 @@ static void one_line(char *text)
             *text = ' ';
 }
 
-bool fault_set(struct fault *fault, enum fault_kind kind, const char *format, ...)
+void fault_write(struct fault *fault, enum fault_kind kind, const char *format, ...)
 {
     va_list args;
     fault->kind = kind;
@@ -20,12 +20,6 @@ bool fault_set(struct fault *fault, enum fault_kind kind, const char *format, ..
     vsnprintf(fault->text, sizeof fault->text, format, args);
     va_end(args);
     one_line(fault->text);
-    return false;
-}
-
-bool fault_no_memory(struct fault *fault)
-{
-    return fault_set(fault, FAULT_EXHAUSTED, "out of memory");
 }
 
 bool fault_prefix(struct fault *fault, const char *format, ...)

@@ -35,14 +35,23 @@ struct fault {
     char text[FAULT_TEXT_BYTES]; /* one English sentence, no newline */
 };
 
-/* Fills *fault and returns false, so that a failing path is one line:
+/* Fills *fault and is false, so that a failing path is one line:
  *     return fault_set(fault, FAULT_INVALID, "activity '%s' has no type", id);
- * Longer texts are cut; newlines become spaces. */
-bool fault_set(struct fault *fault, enum fault_kind kind, const char *format, ...)
+ * Longer texts are cut; newlines become spaces. A macro, so that compilers and analysers see that it
+ * is never true. */
+#define fault_set(...) (fault_write(__VA_ARGS__), fault_failed())
+void fault_write(struct fault *fault, enum fault_kind kind, const char *format, ...)
     FORMAT_ARGS(3, 4);
+static inline bool fault_failed(void)
+{
+    return false;
+}
 
 /* The same for memory that could not be had. */
-bool fault_no_memory(struct fault *fault);
+static inline bool fault_no_memory(struct fault *fault)
+{
+    return fault_set(fault, FAULT_EXHAUSTED, "out of memory");
+}
 
 /* Puts "CONTEXT: " before the text of a fault that is already set. Returns false. */
 bool fault_prefix(struct fault *fault, const char *format, ...) FORMAT_ARGS(2, 3);

@@ -55,7 +55,7 @@ void *region_take(struct region *region, size_t n_bytes)
 
 char *region_copy(struct region *region, const char *bytes, size_t n_bytes)
 {
-    char *copy = region_take(region, n_bytes + 1);
+    char *copy = n_bytes < region->limit_bytes ? region_take(region, n_bytes + 1) : NULL;
     if (copy && n_bytes)
         memcpy(copy, bytes, n_bytes);
     return copy;

@@ -91,7 +91,7 @@ static const char *after_file(const char *message, const char *file)
 bool failure_from_error(lua_State *L, int status, enum fault_kind kind, const struct source *source,
                         struct fault *fault)
 {
-    char message[FAULT_TEXT_BYTES];
+    char message[FAULT_TEXT_BYTES] = "";
     if (status == LUA_ERRMEM) {
         kind = FAULT_EXHAUSTED;
         snprintf(message, sizeof message, "no memory is left for Lua");

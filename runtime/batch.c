@@ -58,6 +58,9 @@ static int n_entries(const struct execution *execution)
 bool batch_has_room(struct batch *batch, const struct execution *execution)
 {
     const struct runtime_options *options = &batch->runtime->options;
+    int64_t waiting_us = execution_activity(execution)->waiting_timeout_ms * 1000;
+    if (batch->granted_us && waiting_us < batch->waiting_us)
+        return false; /* its limits are set, and were those of others */
     if (!batch->spare)
         batch->spare = region_take(&batch->region, sizeof *batch->spare);
     if (!batch->spare)

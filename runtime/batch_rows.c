@@ -7,6 +7,7 @@
 #include "batch_rows_private.h"
 #include "pg_array.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,7 @@ static bool read_load(struct batch_rows *rows, struct load *load, const PGresult
     }
     for (; at < n_lines; at++) {
         int ordinal = atoi(PQgetvalue(result, at, 0));
+        assert(ordinal >= 1 && ordinal <= load->n_asked);
         struct slot *slot = load->by_ordinal[ordinal - 1];
         struct held *before = slot->n_found < slot->n_before ? slot->found[slot->n_found] : NULL;
         struct held *held = held_for(rows, slot, result, at, before, fault);
@@ -291,6 +293,7 @@ static void mark_absent(const struct load *load)
 {
     for (int i = 0; i < load->n_asked; i++) {
         struct slot *slot = load->by_ordinal[i];
+        assert(slot); /* every ordinal was given to a slot */
         for (int f = slot->n_found; f < slot->n_before; f++)
             slot->found[f]->row.state = ROW_ABSENT;
     }

@@ -62,9 +62,9 @@ struct batch {
     struct commit_lookup *lookup;
     char attempt[UUID_TEXT_BYTES]; /* of the commit mark */
     char deadline[DEADLINE_BYTES]; /* by the database's clock */
-    int64_t sent_us;               /* when the tries were sent */
+    int64_t sent_us;               /* when the tries, or the loads after a wait, were sent */
     int64_t granted_us;
-    int64_t slack_us;
+    int64_t slack_us;    /* the database's deadline is at most so much earlier than ours */
     int64_t deadline_us; /* by ours, not before the database's */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */

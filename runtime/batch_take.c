@@ -173,12 +173,19 @@ static bool isolation_is_right(const struct batch *batch, const struct pg_answer
     return strcmp(PQgetvalue(begun, 0, PQnfields(begun) - 1), "read committed") == 0;
 }
 
+/* The locks are held, and their time runs by the server's clock since add_granted's statement. */
+static void note_grant(struct batch *batch, const struct pg_answer *answer)
+{
+    batch->granted_us = clock_monotonic_us();
+    batch->deadline_us = batch->granted_us + batch->waiting_us;
+    snprintf(batch->deadline, sizeof batch->deadline, "%s",
+             PQgetvalue(answer->results[batch->at_granted], 0, 0));
+}
+
 /* The rows are in: the scripts may run. */
 static void start_running(struct batch *batch, const struct pg_answer *answer)
 {
     struct fault fault;
-    snprintf(batch->deadline, sizeof batch->deadline, "%s",
-             PQgetvalue(answer->results[batch->at_granted], 0, 0));
     if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
         batch_drop_all(batch, STATUS_FAILED, fault.text);
         batch_leave(batch);
@@ -222,7 +229,6 @@ static bool anyone_open(const struct batch *batch)
 static void on_taken(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
-    int64_t now_us = clock_monotonic_us();
     if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
         return;
@@ -231,10 +237,8 @@ static void on_taken(struct pg_answer *answer, void *arg)
         refuse_isolation(batch);
         return;
     }
-    batch->granted_us = now_us;
-    batch->slack_us =
-        now_us - batch->sent_us; /* the server's deadline is at most so much earlier */
-    batch->deadline_us = now_us + batch->waiting_us;
+    note_grant(batch, answer);
+    batch->slack_us = batch->granted_us - batch->sent_us;
     if (batch->at_try != NO_STATEMENT)
         read_tries(batch, answer->results[batch->at_try]);
     if (anyone_open(batch))
@@ -243,19 +247,32 @@ static void on_taken(struct pg_answer *answer, void *arg)
         batch_leave(batch);
 }
 
+/* How long ago the grant was is known only now: the limits tell what is left. */
+static void correct_deadline(struct batch *batch, const struct pg_answer *answer)
+{
+    int64_t now_us = clock_monotonic_us();
+    int64_t left_us = strtoll(PQgetvalue(answer->results[0], 0, 0), NULL, 10) * 1000;
+    batch->slack_us = now_us - batch->sent_us;
+    if (now_us + left_us < batch->deadline_us)
+        batch->deadline_us = now_us + left_us;
+}
+
 static void on_loaded(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
-    if (answer->fault.kind || answer->connection_lost)
+    if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
-    else
-        start_running(batch, answer);
+        return;
+    }
+    correct_deadline(batch, answer);
+    start_running(batch, answer);
 }
 
 /* The one that waited in PostgreSQL has its locks: those behind it on its path come along. */
 static void load_after_wait(struct batch *batch)
 {
     struct member *head = batch->members;
+    struct fault fault;
     batch->kind = scheduler_wait_granted(batch->runtime->scheduler, head->execution);
     scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
     want_all_rows(batch);
@@ -263,10 +280,15 @@ static void load_after_wait(struct batch *batch)
         batch_leave(batch);
         return;
     }
-    batch->deadline_us = batch->granted_us + batch->waiting_us;
     pg_pipeline_clear(batch->pipeline);
-    add_granted(batch);
+    batch_add_limits(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
+    if (!batch_rows_ok(batch->rows, &fault)) {
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
+        batch_leave(batch);
+        return;
+    }
+    batch->sent_us = clock_monotonic_us();
     batch_enter(batch, BATCH_LOADING);
     batch_send(batch, batch->waiting_us + BATCH_GRACE_US, on_loaded);
 }
@@ -282,7 +304,7 @@ static void on_waited(struct pg_answer *answer, void *arg)
         refuse_isolation(batch);
         return;
     }
-    batch->granted_us = clock_monotonic_us();
+    note_grant(batch, answer);
     if (strcmp(PQgetvalue(answer->results[batch->at_try], 0, 0), "t") != 0) {
         batch->members->fate = FATE_REFUSED;
         batch_leave(batch);
@@ -313,7 +335,9 @@ void batch_take(struct batch *batch)
         give_up(batch, &fault);
         return;
     }
-    if (!waits) {
+    if (waits) {
+        add_granted(batch); /* also here: who learns late of its grant has no more time for it */
+    } else {
         want_all_rows(batch);
         if (!anyone_open(batch)) {
             batch_end(batch); /* nothing was sent yet */

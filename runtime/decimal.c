@@ -10,11 +10,11 @@
 void decimal_write(double number, char out[DECIMAL_BUFFER_BYTES])
 {
     if (isnan(number)) {
-        strcpy(out, "NaN");
+        snprintf(out, DECIMAL_BUFFER_BYTES, "NaN");
         return;
     }
     if (isinf(number)) {
-        strcpy(out, number > 0 ? "Infinity" : "-Infinity");
+        snprintf(out, DECIMAL_BUFFER_BYTES, "%s", number > 0 ? "Infinity" : "-Infinity");
         return;
     }
     for (int digits = 15; digits <= 17; digits++) {

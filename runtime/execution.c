@@ -16,9 +16,10 @@ const struct activity *execution_activity(const struct execution *execution)
 void execution_set_outcome(struct execution *execution, enum execution_status status,
                            const char *reason)
 {
+    char *copy = reason && *reason ? strdup(reason) : NULL; /* it may be the present one */
     execution->status = status;
     free(execution->reason);
-    execution->reason = reason && *reason ? strdup(reason) : NULL;
+    execution->reason = copy;
     execution->ended_us = clock_monotonic_us();
 }
 

@@ -217,15 +217,16 @@ static enum script_state run_on(struct script *script, struct fault *fault)
     int n_results = script->n_results;
     script->asks = false;
     script->n_results = 0;
-    switch (task_resume(script->task, n_results, fault)) {
+    enum task_state state = task_resume(script->task, n_results, fault);
+    if (script->gave_up) { /* whatever the script did with it */
+        *fault = script->failure;
+        return SCRIPT_FAILED;
+    }
+    switch (state) {
     case TASK_DONE: return SCRIPT_ENDED;
     case TASK_SLICED: return SCRIPT_SLICED;
     case TASK_FAILED: return SCRIPT_FAILED;
     case TASK_YIELDED: break;
-    }
-    if (script->gave_up) {
-        *fault = script->failure;
-        return SCRIPT_FAILED;
     }
     return SCRIPT_ASKS;
 }

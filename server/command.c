@@ -4,6 +4,7 @@
 #include "spelling.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ON(name) (1u << COMMAND_##name)
@@ -188,13 +189,28 @@ void command_say(const struct command_line *line, const char *format, ...)
     fputc('\n', stderr);
 }
 
+/* Fifteen digits write 0.1 as 0.1. Where they would change a number, seventeen never do. */
+static char *write_json(const json_t *value)
+{
+    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
+    json_t *again = text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
+    bool same = again && json_equal(value, again);
+    json_decref(again);
+    if (same)
+        return text;
+    free(text);
+    return json_dumps(value, flags | JSON_REAL_PRECISION(17));
+}
+
 void command_print_json(const json_t *value)
 {
-    /* Fifteen digits, so that 0.1 is written 0.1. */
-    if (value && json_dumpf(value, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0)
-        putchar('\n');
+    char *text = value ? write_json(value) : NULL;
+    if (text)
+        puts(text);
     else
         fputs("latchkey: no memory for the answer\n", stderr);
+    free(text);
 }
 
 int command_help(const struct command_line *line)

@@ -20,10 +20,15 @@ enum {
 
 static bool make_directory(struct demo_place *place, struct fault *fault)
 {
-    char directory[] = "/tmp/latchkey-demo-XXXXXX";
+    char directory[sizeof place->directory];
+    const char *parent = getenv("TMPDIR");
+    int length = snprintf(directory, sizeof directory, "%s/latchkey-demo-XXXXXX",
+                          parent && *parent ? parent : "/tmp");
+    if (length >= (int)sizeof directory)
+        return fault_set(fault, FAULT_INVALID, "TMPDIR is too long");
     if (!mkdtemp(directory))
         return fault_set(fault, FAULT_EXHAUSTED, "%s: %s", directory, strerror(errno));
-    snprintf(place->directory, sizeof place->directory, "%s", directory);
+    memcpy(place->directory, directory, sizeof directory);
     /* For root the server runs as another user, who has to get through. */
     if (geteuid() == 0 && chmod(directory, 0711) != 0)
         return fault_set(fault, FAULT_EXHAUSTED, "%s: %s", directory, strerror(errno));

@@ -1,7 +1,7 @@
 /*
- * Where a demo plays, and what it takes away with it at the end: a temporary directory and either
- * an embedded PostgreSQL in it or, in a database that was named, two schemas of its own, one for
- * latchkey and one for the application's tables.
+ * Where a demo plays, and what it takes away with it at the end: a directory below TMPDIR and
+ * either an embedded PostgreSQL in it or, in a database that was named, two schemas of its own, one
+ * for latchkey and one for the application's tables.
  */
 #pragma once
 #include "database_choice.h"
@@ -12,8 +12,8 @@ struct event_base;
 struct pg_conn;
 
 struct demo_place {
-    char directory[64];
-    char data_dir[80];    /* "" when a database was named */
+    char directory[512];
+    char data_dir[520];   /* "" when a database was named */
     struct text conninfo; /* with the application's schema on the search path */
     char schema[SCHEMA_BYTES];
     char application_schema[SCHEMA_BYTES]; /* "" in a server of its own */

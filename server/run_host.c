@@ -17,17 +17,21 @@ static _Noreturn void become_worker(const struct run_host_command *command, int 
 {
     char pool[16];
     sigset_t none;
-    const char *const argv[] = {"latchkey", "run",           "--worker", "--quiet",
-                                "--schema", command->schema, "--pool",   pool,
-                                "--",       command->target, NULL};
+    const char *argv[12] = {"latchkey", "run",           "--worker", "--quiet",
+                            "--schema", command->schema, "--pool",   pool};
+    int argc = 8;
     snprintf(pool, sizeof pool, "%d", command->pool);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGTERM, SIG_DFL);
     if (dup2(fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         _exit(127);
-    if (*command->conninfo && setenv("LATCHKEY_DATABASE", command->conninfo, 1) != 0)
+    if (!*command->conninfo)
+        argv[argc++] = "--database=";
+    else if (setenv("LATCHKEY_DATABASE", command->conninfo, 1) != 0)
         _exit(127);
+    argv[argc++] = "--";
+    argv[argc] = command->target;
     execv("/proc/self/exe", (char *const *)argv);
     fprintf(stderr, "latchkey: cannot start itself: %s\n", strerror(errno));
     _exit(127);

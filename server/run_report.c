@@ -23,12 +23,7 @@ enum execution_status run_report_status(enum fault_kind kind)
 static void print_json(const struct result *result)
 {
     json_t *object = result_to_json(result);
-    char *text = object ? json_write(object) : NULL;
-    if (text)
-        puts(text);
-    else
-        fputs("latchkey: no memory for the result\n", stderr);
-    free(text);
+    command_print_json(object);
     json_decref(object);
 }
 

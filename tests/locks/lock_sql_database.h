@@ -17,7 +17,7 @@ int lock_sql_database_connect(void **state);
 int lock_sql_database_disconnect(void **state);
 
 /* The text with its placeholders replaced; yours to free. */
-char *lock_sql_database_text(PGconn *conn, const char *text, const char *schema);
+char *lock_sql_database_text(PGconn *conn, const char *source, const char *schema);
 
 /* Loads the migration into a new schema. */
 void lock_sql_database_load(PGconn *conn, const char *schema);

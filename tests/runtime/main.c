@@ -8,8 +8,9 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"decimal", decimal_tests}, {"outcome", outcome_tests},           {"row", row_tests},
-    {"row_lua", row_lua_tests}, {"row_lua_json", row_lua_json_tests}, {"utf8", utf8_tests},
+    {"batch", batch_tests}, {"decimal", decimal_tests}, {"outcome", outcome_tests},
+    {"row", row_tests},     {"row_lua", row_lua_tests}, {"row_lua_json", row_lua_json_tests},
+    {"utf8", utf8_tests},
 };
 
 int main(int argc, char **argv)

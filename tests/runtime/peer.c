@@ -24,6 +24,7 @@ enum {
     TICK_US = 2000,
     DEFINITION_BYTES = 4096,
     CHILD_FAILED = 9,
+    HELD_BYTES = 512,
 };
 
 void nap_ms(int ms)
@@ -86,6 +87,21 @@ int64_t stage_n_waiting(PGconn *conn)
     return fixture_int(conn, sql);
 }
 
+static void ask_if_held(const char *path, char sql[HELD_BYTES])
+{
+    snprintf(sql, HELD_BYTES,
+             "SELECT count(*) > 0 %s AND l.granted AND l.mode = 'ExclusiveLock'"
+             " AND (l.classid::bigint << 32) | l.objid::bigint = latchkey.lock_key('%s')",
+             ADVISORY, path);
+}
+
+void stage_until_held(PGconn *conn, const char *path)
+{
+    char sql[HELD_BYTES];
+    ask_if_held(path, sql);
+    fixture_eventually_true(conn, sql, 10 * 1000);
+}
+
 void stage_until_waiting(PGconn *conn, int64_t n)
 {
     char sql[512];
@@ -94,7 +110,7 @@ void stage_until_waiting(PGconn *conn, int64_t n)
     fixture_eventually_true(conn, sql, 5000);
 }
 
-/* ---- host ---- */
+/* ---- peer ---- */
 
 void peer_must(const struct peer *peer, bool ok, const char *what)
 {
@@ -127,7 +143,7 @@ static void start_runtime(struct peer *peer, const char *conninfo,
     peer_must(peer, runtime_start(peer->runtime, 20 * 1000 * 1000, &fault), fault.text);
 }
 
-static void open_host(struct peer *peer, const char *conninfo,
+static void open_peer(struct peer *peer, const char *conninfo,
                       const struct runtime_options *options, bool is_child)
 {
     struct timeval tick = {.tv_usec = TICK_US};
@@ -141,7 +157,7 @@ static void open_host(struct peer *peer, const char *conninfo,
 
 void peer_open(struct peer *peer, const char *conninfo, const struct runtime_options *options)
 {
-    open_host(peer, conninfo, options, /* is_child= */ false);
+    open_peer(peer, conninfo, options, /* is_child= */ false);
 }
 
 void peer_open_beside(struct peer *peer, struct peer *other, const char *conninfo,
@@ -300,6 +316,13 @@ void peer_turn_until_true(struct peer *peer, PGconn *conn, const char *sql, int 
     peer_turn_until(peer, answers_true, &question, timeout_ms);
 }
 
+void peer_turn_until_held(struct peer *peer, PGconn *conn, const char *path)
+{
+    char sql[HELD_BYTES];
+    ask_if_held(path, sql);
+    peer_turn_until_true(peer, conn, sql, 10 * 1000);
+}
+
 struct ending peer_run(struct peer *peer, struct workflow *workflow, const char *input)
 {
     struct ending ending;
@@ -335,11 +358,11 @@ static void on_load_done(const struct result *result, void *arg)
 static void load_one(struct load *load)
 {
     struct one *one = calloc(1, sizeof *one);
-    peer_must(load->host, one != NULL, "no memory");
+    peer_must(load->peer, one != NULL, "no memory");
     one->load = load;
     one->since_us = clock_monotonic_us();
     const char *input = load->inputs[load->n_started++ % load->n_inputs];
-    submit(load->host, load->workflow, input, on_load_done, one);
+    submit(load->peer, load->workflow, input, on_load_done, one);
 }
 
 void load_start(struct load *load)
@@ -351,7 +374,7 @@ void load_start(struct load *load)
 void load_stop(struct load *load, int timeout_ms)
 {
     load->stopped = true;
-    peer_finish(load->host, timeout_ms);
+    peer_finish(load->peer, timeout_ms);
 }
 
 /* ---- processes ---- */
@@ -378,7 +401,7 @@ pid_t peer_fork(const char *conninfo, const struct runtime_options *options, pee
     if (pid > 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    open_host(&peer, conninfo, options, /* is_child= */ true);
+    open_peer(&peer, conninfo, options, /* is_child= */ true);
     body(&peer, shared);
     peer_close(&peer);
     _exit(0);

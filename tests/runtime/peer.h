@@ -29,7 +29,8 @@ int64_t stage_total(const struct stage *stage); /* of all counters */
 /* Advisory locks of latchkey's sessions and others in this database. */
 int64_t stage_n_granted(PGconn *conn);
 int64_t stage_n_waiting(PGconn *conn);
-void stage_until_waiting(PGconn *conn, int64_t n); /* at least so many wait in PostgreSQL */
+void stage_until_held(PGconn *conn, const char *path); /* exclusively */
+void stage_until_waiting(PGconn *conn, int64_t n);     /* at least so many wait in PostgreSQL */
 
 struct peer {
     struct event_base *base;
@@ -67,7 +68,7 @@ struct workflow *peer_publish(struct peer *peer, const struct recipe *recipe);
 /* How an execution ended. */
 struct ending {
     int n_told;
-    int place; /* how many of this host were told before */
+    int place; /* how many were told before */
     enum execution_status status;
     int attempts;
     int64_t waited_us;
@@ -88,6 +89,8 @@ void peer_finish(struct peer *peer, int timeout_ms);
 void peer_turn_for(struct peer *peer, int ms);
 void peer_turn_until(struct peer *peer, fixture_ask_fn *ask, void *arg, int timeout_ms);
 void peer_turn_until_true(struct peer *peer, PGconn *conn, const char *sql, int timeout_ms);
+
+void peer_turn_until_held(struct peer *peer, PGconn *conn, const char *path);
 
 /* Submits, waits, and returns how it ended. */
 struct ending peer_run(struct peer *peer, struct workflow *workflow, const char *input);
@@ -114,7 +117,7 @@ void load_stop(struct load *load, int timeout_ms); /* waits for what is under wa
 void *share_new(size_t n_bytes);
 void share_free(void *shared, size_t n_bytes);
 
-/* Runs body with a host of its own in a child process. */
+/* Runs body with a peer of its own in a child process. */
 typedef void peer_body_fn(struct peer *peer, void *shared);
 pid_t peer_fork(const char *conninfo, const struct runtime_options *options, peer_body_fn *body,
                 void *shared);

@@ -89,5 +89,6 @@ int count_outcomes(const struct outcome *outcomes, int n, enum execution_status 
 void assert_sql_int(struct runtime_fixture *fixture, const char *sql, int64_t expected);
 void assert_sql_text(struct runtime_fixture *fixture, const char *sql, const char *expected);
 
-/* No session holds an advisory lock, and no host's session is inside a transaction. */
+/* No session holds an advisory lock, and no host's session is inside a transaction: now or very
+ * soon. */
 void assert_nothing_held(struct runtime_fixture *fixture);

@@ -1,9 +1,20 @@
 /* Each returns the number of tests that failed. */
 #pragma once
 
+int batch_tests(void);
 int decimal_tests(void);
+int grant_tests(void);
 int outcome_tests(void);
 int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);
 int utf8_tests(void);
+int expiry_tests(void);
+int freeze_tests(void);
+int hosts_tests(void);
+int loss_tests(void);
+int lost_answer_tests(void);
+int pressure_tests(void);
+int settings_tests(void);
+int stop_tests(void);
+int waiting_tests(void);
