@@ -204,12 +204,13 @@ static bool read_columns(struct known *known, const json_t *columns)
             .name = region_copy_chars(&known->region, chars_of(column, "name")),
             .quoted = quote(&known->region, chars_of(column, "name")),
             .type_name = region_copy_chars(&known->region, chars_of(column, "type")),
+            .plain_type = region_copy_chars(&known->region, chars_of(column, "plain_type")),
             .kind = kind_of(column),
             .not_null = is_true(column, "not_null"),
             .generated = is_true(column, "generated"),
             .mergeable = table->mergeable && is_mergeable(column),
         };
-        if (!out->name || !out->quoted || !out->type_name)
+        if (!out->name || !out->quoted || !out->type_name || !out->plain_type)
             return false;
     }
     return true;

@@ -28,6 +28,8 @@ struct column {
     const char *name;
     const char *quoted;    /* by libpq's rules, ready for SQL */
     const char *type_name; /* format_type: "integer", "character varying(20)": ready for a cast */
+    const char *plain_type; /* the same without limits and below domains: to cast values to, since a
+                               cast to varchar(20) cuts where an assignment refuses */
     enum column_kind kind;
     bool not_null;
     bool generated; /* always computed, or an identity always drawn: may not be assigned */

@@ -285,6 +285,12 @@ int pg_pool_max(const struct pg_pool *pool)
     return pool->lines[PG_POOL_ORDINARY].max + pool->lines[PG_POOL_RESERVED].max;
 }
 
+const struct fault *pg_pool_trouble(const struct pg_pool *pool)
+{
+    const struct line *line = &pool->lines[PG_POOL_ORDINARY];
+    return line->backoff_us && line->last.kind ? &line->last : NULL;
+}
+
 int pg_pool_server_version(const struct pg_pool *pool)
 {
     return pool->server_version;

@@ -50,5 +50,9 @@ int pg_pool_n_free(const struct pg_pool *pool);
 int pg_pool_n_open(const struct pg_pool *pool);
 int pg_pool_max(const struct pg_pool *pool);
 
+/* Why no connection can be made at present: the failure of the last attempt; NULL if it succeeded.
+ * Borrowed until the loop turns. */
+const struct fault *pg_pool_trouble(const struct pg_pool *pool);
+
 /* 0 until a connection was up. */
 int pg_pool_server_version(const struct pg_pool *pool);

@@ -7,17 +7,16 @@
 #include <lualib.h>
 #include <stdbool.h>
 
-static const char *const stock_names[] = {"assert", "error",    "getmetatable", "ipairs",
-                                          "next",   "pairs",    "rawequal",
-                                          "rawget", "rawlen",   "select",       "tonumber",
-                                          "type",   "_VERSION", NULL};
+static const char *const stock_names[] = {
+    "assert", "error",  "getmetatable", "ipairs",   "next", "pairs",    "rawequal",
+    "rawget", "rawlen", "select",       "tonumber", "type", "_VERSION", NULL};
 
 /* Metamethods of a script's own tables. Those that would run outside the limits (__gc), change how
  * garbage is collected (__mode) or lie about lengths (__len) are missing. */
 static const char *const metamethods[] = {
-    "__add",  "__sub", "__mul",  "__div",   "__mod", "__pow",  "__unm",      "__idiv",
-    "__band", "__bor", "__bxor", "__shl",   "__shr", "__bnot", "__concat",   "__eq",
-    "__lt",   "__le",  "__index", "__newindex", "__call", "__tostring", "__pairs", NULL};
+    "__add",  "__sub", "__mul",   "__div",      "__mod",  "__pow",      "__unm",    "__idiv",
+    "__band", "__bor", "__bxor",  "__shl",      "__shr",  "__bnot",     "__concat", "__eq",
+    "__lt",   "__le",  "__index", "__newindex", "__call", "__tostring", "__pairs",  NULL};
 static const char *const refused[] = {"__gc", "__close", "__mode", "__len", "__metatable", NULL};
 
 /* The key that marks a metatable as made by our setmetatable. */
@@ -74,7 +73,8 @@ static int set_metatable(lua_State *L)
     return 1;
 }
 
-/* Writing past __newindex is for the script's own metatables alone: others protect shared tables. */
+/* Writing past __newindex is for the script's own metatables alone: others protect shared tables.
+ */
 static int raw_set(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);

@@ -21,8 +21,9 @@ MUST_CHECK bool expression_compile(struct sandbox *sandbox, const char *file, co
                                    struct fault *fault);
 void expression_free(struct expression *expression);
 
-/* True if the expression may use the global `name`. Never false for one that does; true without need
- * where a local or a key has that name, and for every name where _ENV or `...` is mentioned. */
+/* True if the expression may use the global `name`. Never false for one that does; true without
+ * need where a local or a key has that name, and for every name where _ENV or `...` is mentioned.
+ */
 bool expression_uses(const struct expression *expression, const char *name);
 
 /* Evaluates under the limits for expressions. On success exactly one value is left on the stack of

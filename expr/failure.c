@@ -10,8 +10,12 @@
 static size_t sequence_length(const unsigned char *bytes, size_t n_bytes)
 {
     unsigned char first = bytes[0];
-    size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3
-                    : first < 0xF5 ? 4 : 0;
+    size_t length = first < 0x80   ? 1
+                    : first < 0xC2 ? 0
+                    : first < 0xE0 ? 2
+                    : first < 0xF0 ? 3
+                    : first < 0xF5 ? 4
+                                   : 0;
     if (!length || length > n_bytes)
         return 0;
     for (size_t i = 1; i < length; i++)
@@ -65,9 +69,7 @@ static void describe(lua_State *L, char *out, size_t out_bytes)
     case LUA_TBOOLEAN:
         snprintf(out, out_bytes, "raised %s", lua_toboolean(L, -1) ? "true" : "false");
         break;
-    default:
-        snprintf(out, out_bytes, "raised a %s without a message", luaL_typename(L, -1));
-        break;
+    default: snprintf(out, out_bytes, "raised a %s without a message", luaL_typename(L, -1)); break;
     }
 }
 

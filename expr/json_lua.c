@@ -70,7 +70,9 @@ static void push(lua_State *L, const json_t *value, int depth)
     switch (json_typeof(value)) {
     case JSON_OBJECT: push_object(L, value, depth); break;
     case JSON_ARRAY: push_array(L, value, depth); break;
-    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
+    case JSON_STRING:
+        lua_pushlstring(L, json_string_value(value), json_string_length(value));
+        break;
     case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
     case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
     case JSON_TRUE: lua_pushboolean(L, 1); break;
@@ -91,9 +93,9 @@ void json_lua_push(lua_State *L, const json_t *value)
 /* Where a value stands: a chain from the innermost part to the whole. */
 struct part {
     const struct part *outer;
-    const void *table;  /* the table it stands in; NULL for the whole */
-    const char *key;    /* in an object */
-    lua_Integer index;  /* in an array */
+    const void *table; /* the table it stands in; NULL for the whole */
+    const char *key;   /* in an object */
+    lua_Integer index; /* in an array */
 };
 
 struct reader {

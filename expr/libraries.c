@@ -3,13 +3,12 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
-static const char *const utf8_names[] = {"char",      "charpattern", "codepoint", "codes",
-                                         "len",       "offset",      NULL};
+static const char *const utf8_names[] = {"char", "charpattern", "codepoint", "codes",
+                                         "len",  "offset",      NULL};
 static const char *const math_names[] = {
-    "abs",  "acos",       "asin",       "atan", "ceil",       "cos", "deg",  "exp",
-    "floor", "fmod",      "huge",       "log",  "max",        "maxinteger", "min", "mininteger",
-    "modf", "pi",         "rad",        "sin",  "sqrt",       "tan", "tointeger", "type",
-    "ult",  NULL};
+    "abs",  "acos", "asin", "atan", "ceil",       "cos",  "deg",        "exp",  "floor",
+    "fmod", "huge", "log",  "max",  "maxinteger", "min",  "mininteger", "modf", "pi",
+    "rad",  "sin",  "sqrt", "tan",  "tointeger",  "type", "ult",        NULL};
 /* The seed stays out: it would be shared by all scripts. */
 static const char *const math_script_names[] = {"random", NULL};
 

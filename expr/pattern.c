@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    STEPS_PER_UNIT = 4,    /* a step of matching is cheaper than an instruction of Lua */
-    STEPS_BETWEEN = 4096,  /* two charges */
+    STEPS_PER_UNIT = 4,   /* a step of matching is cheaper than an instruction of Lua */
+    STEPS_BETWEEN = 4096, /* two charges */
 };
 
 /* One item of a pattern: a single-character class and where it ends. */

@@ -240,8 +240,9 @@ static int string_gsub(lua_State *L)
 void pattern_library_add(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"find", string_find}, {"gmatch", string_gmatch}, {"gsub", string_gsub},
-        {"match", string_match}, {NULL, NULL},
+        {"find", string_find}, {"gmatch", string_gmatch},
+        {"gsub", string_gsub}, {"match", string_match},
+        {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
 }

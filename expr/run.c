@@ -21,8 +21,7 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->spent = RUN_WITHIN;
     run->n_catchers = 0;
     run->interval = 0;
-    run->instructions_max =
-        is_task ? limits->script_instructions : limits->expression_instructions;
+    run->instructions_max = is_task ? limits->script_instructions : limits->expression_instructions;
     run->instructions_left = run->instructions_max;
     run->uncharged_clock = 0;
     run->look_us = 0;
@@ -186,7 +185,8 @@ static const char *limit_words(enum run_limit limit)
     return "";
 }
 
-/* level: where the line is, 0 = the function at work (a hook's), 1 = its caller (a C function's). */
+/* level: where the line is, 0 = the function at work (a hook's), 1 = its caller (a C function's).
+ */
 static void raise_spent(struct run *run, int level)
 {
     arm_now(run);
@@ -200,7 +200,10 @@ static void raise_spent(struct run *run, int level)
 static void collect(struct run *run)
 {
     lua_gc(run->L, LUA_GCCOLLECT);
+    /* Ever closer to the limit, ever more collections would find nothing. */
     run->collect_below = run->bytes_left / 2;
+    if (run->collect_below < run->bytes_max / 8)
+        run->collect_below = 0;
 }
 
 static void watch(lua_State *L, lua_Debug *activation)
@@ -232,8 +235,7 @@ void run_charge(lua_State *L, int64_t units)
         return;
     run->instructions_left -= units;
     run->uncharged_clock += units;
-    if (run->spent == RUN_WITHIN &&
-        (run->instructions_left <= 0 || run->uncharged_clock >= 1000)) {
+    if (run->spent == RUN_WITHIN && (run->instructions_left <= 0 || run->uncharged_clock >= 1000)) {
         run->uncharged_clock = 0;
         if (check(run, /* can_yield= */ false))
             arm_now(run);

@@ -43,14 +43,14 @@ struct run {
     int64_t uncharged_clock; /* work charged since the clock was last read */
     /* What counts is the processor time of the thread: a busy machine must not fail a script. The
      * other clock costs a tenth, and so says when to look. */
-    int64_t look_us;         /* on the monotonic clock; 0 = nothing measured yet */
-    int64_t processor_us;    /* when the measuring began */
-    int64_t time_us;         /* of an expression, or of a slice */
-    int64_t unyieldable_us;  /* on top, where a task cannot be made to yield */
-    int64_t bytes_left; /* rises when memory is freed, never over bytes_max */
+    int64_t look_us;        /* on the monotonic clock; 0 = nothing measured yet */
+    int64_t processor_us;   /* when the measuring began */
+    int64_t time_us;        /* of an expression, or of a slice */
+    int64_t unyieldable_us; /* on top, where a task cannot be made to yield */
+    int64_t bytes_left;     /* rises when memory is freed, never over bytes_max */
     int64_t bytes_max;
-    int64_t collect_below; /* bytes left, at which garbage is collected */
-    enum run_limit refused; /* why memory was refused last */
+    int64_t collect_below;       /* bytes left, at which garbage is collected */
+    enum run_limit refused;      /* why memory was refused last */
     char place[RUN_PLACE_BYTES]; /* "FILE:LINE" of the limit spent or the memory refused, or "" */
 };
 
@@ -69,8 +69,8 @@ void run_charge(lua_State *L, int64_t units);
 /* The same without raising: a spent run ends at its next instruction. */
 void run_note(lua_State *L, int64_t units);
 
-/* Adds to the number of pcalls at work, and raises when there are too many: the error of a spent run
- * visits each, and Lua walks the whole stack each time. */
+/* Adds to the number of pcalls at work, and raises when there are too many: the error of a spent
+ * run visits each, and Lua walks the whole stack each time. */
 void run_count_catchers(lua_State *L, int change);
 
 /* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage

@@ -18,12 +18,13 @@ struct sandbox_limits {
     size_t state_bytes;              /* all that lives in the state */
     int64_t expression_instructions; /* of one evaluation */
     int64_t expression_us;
-    size_t expression_bytes;    /* that one evaluation may add to the state */
+    size_t expression_bytes;     /* that one evaluation may add to the state */
     int64_t script_instructions; /* of one run of a task, over all its resumes */
-    size_t script_bytes;        /* that one run may add to the state */
-    int64_t slice_us;       /* a task that runs this long without yielding is made to yield */
-    int64_t unyieldable_us; /* that it may then go on where no yield is possible: in a sort, a gsub */
-    int check_every;        /* instructions between two looks at the limits, at least 1 */
+    size_t script_bytes;         /* that one run may add to the state */
+    int64_t slice_us;            /* a task that runs this long without yielding is made to yield */
+    int64_t
+        unyieldable_us; /* that it may then go on where no yield is possible: in a sort, a gsub */
+    int check_every;    /* instructions between two looks at the limits, at least 1 */
 };
 
 /* 256 MiB; 100,000 instructions, 50 ms, 1 MiB; 10 million instructions, 16 MiB; slices of 3 ms,
@@ -42,7 +43,8 @@ lua_State *sandbox_lua(struct sandbox *sandbox);
 size_t sandbox_bytes(const struct sandbox *sandbox);
 
 /* Adds to what scripts see: open is called with the table of their global names on top of the stack
- * and may raise. Tables that it adds go through sandbox_seal, or one script could change another's. */
+ * and may raise. Tables that it adds go through sandbox_seal, or one script could change another's.
+ */
 MUST_CHECK bool sandbox_offer(struct sandbox *sandbox, int (*open)(lua_State *L),
                               struct fault *fault);
 

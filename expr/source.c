@@ -39,7 +39,8 @@ struct reading {
 
 static const char *read_on(lua_State *L, void *arg, size_t *n_bytes)
 {
-    static const char newlines[] = "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n";
+    static const char newlines[] =
+        "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n";
     (void)L;
     struct reading *reading = arg;
     if (reading->n_newlines > 0) {

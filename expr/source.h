@@ -37,15 +37,17 @@ MUST_CHECK bool source_keep(struct sandbox *sandbox, int *ref, struct fault *fau
 /* What a look at the tokens tells. */
 struct source_tokens {
     struct text names; /* "\nNAME\nNAME\n": each name that may be a global, at least once */
-    bool sees_all; /* mentions _ENV or `...`, by which any global can be reached, or too many names */
+    bool sees_all;  /* mentions _ENV or `...`, by which any global can be reached, or too many names
+                     */
     size_t n_bytes; /* up to the end of the last token: what follows is blank or comment */
-    bool is_empty;           /* blank, or comments alone */
+    bool is_empty;  /* blank, or comments alone */
     bool is_statement;       /* begins with a word that no expression begins with */
     int n_branches;          /* and, or, elseif, goto, break, labels */
     bool binds_constant_env; /* `_ENV <const>`: miscompiled by Lua 5.4.4 */
 };
 
-/* Never misses a use of a global; a local of the same name counts as one. text_done(&names) after.*/
+/* Never misses a use of a global; a local of the same name counts as one. text_done(&names)
+ * after.*/
 void source_scan(const char *text, struct source_tokens *tokens);
 
 /* True if name stands among the names. */

@@ -9,8 +9,8 @@
 #include <lualib.h>
 #include <string.h>
 
-static const char *const stock_names[] = {"byte",  "char",     "len",  "lower", "pack", "packsize",
-                                          "reverse", "sub",    "unpack", "upper", NULL};
+static const char *const stock_names[] = {"byte",    "char", "len",    "lower", "pack", "packsize",
+                                          "reverse", "sub",  "unpack", "upper", NULL};
 
 /* What one run may use at all. */
 static size_t result_max(lua_State *L)

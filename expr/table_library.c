@@ -93,7 +93,8 @@ static int table_concat(lua_State *L)
         run_charge(L, 1);
         lua_geti(L, 1, i);
         if (!lua_isstring(L, -1))
-            return luaL_error(L, "invalid value (at index %I) in table for 'concat'", (LUAI_UACINT)i);
+            return luaL_error(L, "invalid value (at index %I) in table for 'concat'",
+                              (LUAI_UACINT)i);
         luaL_addvalue(&buffer);
         if (i == last)
             break; /* last may be the greatest integer */
@@ -204,8 +205,9 @@ static int table_sort(lua_State *L)
 void table_library_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"concat", table_concat}, {"insert", table_insert}, {"move", table_move},
-        {"pack", table_pack},     {"remove", table_remove}, {"sort", table_sort},
+        {"concat", table_concat}, {"insert", table_insert},
+        {"move", table_move},     {"pack", table_pack},
+        {"remove", table_remove}, {"sort", table_sort},
         {"unpack", table_unpack}, {NULL, NULL},
     };
     luaL_newlib(L, functions);

@@ -167,10 +167,8 @@ bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fa
 
 static void free_scripts(struct batch *batch)
 {
-    for (struct member *member = batch->members; member; member = member->next) {
+    for (struct member *member = batch->members; member; member = member->next)
         script_free(member->script);
-        member->script = NULL;
-    }
 }
 
 static void free_batch(struct batch *batch)
@@ -186,7 +184,21 @@ static void free_batch(struct batch *batch)
     free(batch);
 }
 
-/* Gives back those that run again or were refused, the last first, as the lock queue wants it. */
+/* Writes what their scripts logged, leaves the lock queue and answers. */
+static void conclude(struct batch *batch)
+{
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_KEPT && member->fate != FATE_DROPPED)
+            continue;
+        if (member->script)
+            script_flush_log(member->script);
+        runtime_conclude(batch->runtime, member->execution,
+                         /* recorded= */ member->fate == FATE_KEPT);
+    }
+}
+
+/* Gives back those that run again or were refused, the last first, as the lock queue wants it. None
+ * that ended may still stand there behind them. */
 static void give_back(struct batch *batch, struct member *member)
 {
     if (!member)
@@ -208,13 +220,8 @@ void batch_end(struct batch *batch)
         pg_pool_give(runtime->pool, batch->conn);
     batch->conn = NULL;
     free_scripts(batch);
+    conclude(batch);
     give_back(batch, batch->members);
-    for (struct member *member = batch->members, *next; member; member = next) {
-        next = member->next;
-        if (member->fate == FATE_KEPT || member->fate == FATE_DROPPED)
-            runtime_conclude(runtime, member->execution,
-                             /* recorded= */ member->fate == FATE_KEPT);
-    }
     batch->members = NULL;
     free_batch(batch);
     scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
@@ -261,6 +268,28 @@ static void hold_back_later(struct member *member, enum member_fate fate)
     }
 }
 
+static bool share_a_row(const struct batch *batch, const struct member *a, const struct member *b)
+{
+    for (int i = 0; i < a->execution->workflow->definition->n_data; i++)
+        for (int j = 0; j < b->execution->workflow->definition->n_data; j++)
+            if (batch_rows_share(batch->rows, a->slots[i], b->slots[j]))
+                return true;
+    return false;
+}
+
+/* After a change whose effect only the database knows. Without a common path two members may still
+ * have loaded the same row. */
+static void hold_back_sharers(struct batch *batch, struct member *member)
+{
+    hold_back_later(member, FATE_AGAIN);
+    for (struct member *later = member->next; later; later = later->next) {
+        if (later->fate == FATE_OPEN && share_a_row(batch, member, later)) {
+            later->fate = FATE_AGAIN;
+            hold_back_later(later, FATE_AGAIN);
+        }
+    }
+}
+
 void batch_hold_back_refused(struct batch *batch)
 {
     for (struct member *member = batch->members; member; member = member->next)
@@ -303,7 +332,7 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
         member_drop_for_fault(member, fault);
         return;
     }
-    json_decref(member->execution->output);
+    json_decref(member->execution->output); /* of a run that was undone */
     member->execution->output = output;
     if (!batch_keep_changes(batch, member, fault)) {
         batch->failing = true; /* half of its changes may be kept in memory: nothing is saved */
@@ -312,15 +341,13 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
     }
     member->fate = FATE_KEPT;
     if (batch_rows_take_spread(batch->rows))
-        hold_back_later(member, FATE_AGAIN);
+        hold_back_sharers(batch, member);
 }
 
-static void end_running(struct batch *batch, struct member *member)
+/* Its log lines stay until the outcome is final. */
+void batch_end_running(struct batch *batch)
 {
-    if (member->fate == FATE_KEPT || member->fate == FATE_DROPPED)
-        script_flush_log(member->script);
-    script_free(member->script);
-    member->script = NULL;
+    script_free(batch->running->script);
     batch->running = NULL;
 }
 
@@ -352,7 +379,7 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
         hold_back_later(member, FATE_AGAIN);
         break;
     }
-    end_running(batch, member);
+    batch_end_running(batch);
     return true;
 }
 
@@ -392,7 +419,7 @@ static bool start_member(struct batch *batch, struct member *member)
         return true;
     }
     if (!bind_data(batch, member)) {
-        end_running(batch, member);
+        batch_end_running(batch);
         return true;
     }
     enum script_state state = script_start(member->script, &fault);
@@ -404,7 +431,7 @@ static bool resume_member(struct batch *batch, struct member *member)
     struct fault fault;
     if (clock_monotonic_us() >= batch->deadline_us) {
         member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
-        end_running(batch, member);
+        batch_end_running(batch);
         return true;
     }
     enum script_state state = script_resume(member->script, &fault);
@@ -436,7 +463,7 @@ void batch_run(struct batch *batch)
         batch_enter(batch, BATCH_RUNNING);
     if (batch->running && !resume_member(batch, batch->running))
         return;
-    while ((member = next_open(batch))) {
+    while (!batch->failing && (member = next_open(batch))) {
         if (clock_monotonic_us() - started_us > LOOP_BUSY_US) {
             event_add(batch->timer, &now);
             return;
@@ -444,7 +471,9 @@ void batch_run(struct batch *batch)
         if (!start_member(batch, member))
             return;
     }
-    if (anything_kept(batch) && !batch->failing)
+    if (batch->failing && !batch_is_alone(batch))
+        batch_again_one_by_one(batch, 0);
+    if (anything_kept(batch))
         batch_save(batch);
     else
         batch_leave(batch);

@@ -20,11 +20,8 @@ enum {
 /* A mistake in the script's request: the execution ends failed, like a raised error. */
 static void refuse(struct batch *batch, const struct fault *fault)
 {
-    struct member *member = batch->running;
-    member_drop_for_fault(member, fault);
-    script_free(member->script);
-    member->script = NULL;
-    batch->running = NULL;
+    member_drop_for_fault(batch->running, fault);
+    batch_end_running(batch);
     batch_leave(batch);
 }
 

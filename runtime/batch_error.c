@@ -91,22 +91,25 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
     }
 }
 
+void batch_again_one_by_one(struct batch *batch, int64_t pause_us)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate != FATE_REFUSED)
+            member_again(member, /* alone= */ true, (int64_t)((double)pause_us * clock_jitter()));
+}
+
 void batch_failed(struct batch *batch, const struct pg_answer *answer)
 {
-    bool alone = batch_is_alone(batch);
     int64_t pause_us = answer->connection_lost ? AWAY_PAUSE_US : 0;
     if (strcmp(answer->fault.sqlstate, "53200") == 0)
         pause_us = AWAY_PAUSE_US; /* the lock table is full: stand back */
-    for (struct member *member = batch->members; member; member = member->next) {
-        if (member->fate != FATE_OPEN && member->fate != FATE_KEPT)
-            continue;
-        if (!member->execution->attempts)
+    for (struct member *member = batch->members; member; member = member->next)
+        if (!member->execution->attempts && member->fate != FATE_REFUSED)
             member->execution->attempts = 1;
-        if (alone)
-            fail_alone(batch, member, &answer->fault);
-        else
-            member_again(member, /* alone= */ true, (int64_t)((double)pause_us * clock_jitter()));
-    }
+    if (!batch_is_alone(batch))
+        batch_again_one_by_one(batch, pause_us);
+    else if (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT)
+        fail_alone(batch, batch->members, &answer->fault);
     if (answer->connection_lost)
         batch_end(batch);
     else

@@ -336,6 +336,16 @@ struct row *batch_rows_found(const struct batch_rows *rows, int slot, int i)
     return &rows->slots[slot]->found[i]->row;
 }
 
+bool batch_rows_share(const struct batch_rows *rows, int a, int b)
+{
+    const struct slot *x = rows->slots[a], *y = rows->slots[b];
+    for (int i = 0; i < x->n_found; i++)
+        for (int j = 0; j < y->n_found; j++)
+            if (x->found[i] == y->found[j])
+                return true;
+    return false;
+}
+
 int batch_rows_n_columns(const struct batch_rows *rows, int slot)
 {
     return rows->slots[slot]->load->n_columns;

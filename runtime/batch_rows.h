@@ -39,6 +39,9 @@ void batch_rows_forget(struct batch_rows *rows);
 int batch_rows_n_found(const struct batch_rows *rows, int slot);
 struct row *batch_rows_found(const struct batch_rows *rows, int slot, int i);
 
+/* True if two slots found some row in common. */
+bool batch_rows_share(const struct batch_rows *rows, int a, int b);
+
 /* What a slot asked for: the texts of its columns. */
 int batch_rows_n_columns(const struct batch_rows *rows, int slot);
 int batch_rows_column(const struct batch_rows *rows, int slot, int i);

@@ -15,7 +15,7 @@ static bool travels_as_itself(const struct column *column)
     case COLUMN_FLOAT4:
     case COLUMN_FLOAT8:
     case COLUMN_BOOLEAN: return true;
-    case COLUMN_TEXT: return strcmp(column->type_name, "text") == 0;
+    case COLUMN_TEXT: return strcmp(column->plain_type, "text") == 0;
     case COLUMN_NUMERIC:
     case COLUMN_JSON:
     case COLUMN_TIMESTAMP:
@@ -26,7 +26,7 @@ static bool travels_as_itself(const struct column *column)
 
 const char *batch_rows_array_type(const struct column *column)
 {
-    return travels_as_itself(column) ? column->type_name : "text";
+    return travels_as_itself(column) ? column->plain_type : "text";
 }
 
 void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n)
@@ -34,7 +34,7 @@ void batch_rows_add_value(struct text *sql, const struct column *column, const c
     if (travels_as_itself(column))
         text_addf(sql, "v.%s%d", name, n);
     else
-        text_addf(sql, "CAST(v.%s%d AS %s)", name, n, column->type_name);
+        text_addf(sql, "CAST(v.%s%d AS %s)", name, n, column->plain_type);
 }
 
 void batch_rows_text(struct batch_rows *rows, int i)

@@ -94,6 +94,13 @@ void batch_end(struct batch *batch);
 /* The running member's script asks for something. */
 void batch_ask(struct batch *batch);
 
+/* The running member's script is over; what it logged stays readable. */
+void batch_end_running(struct batch *batch);
+
+/* Nothing of the batch will be committed: every member runs again by itself. Those that had ended
+ * without changes too, since they may have looked at what is undone now. */
+void batch_again_one_by_one(struct batch *batch, int64_t pause_us);
+
 /* The database refused, or the connection went, before a commit was sent: nothing has happened. */
 void batch_failed(struct batch *batch, const struct pg_answer *answer);
 

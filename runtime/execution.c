@@ -138,12 +138,13 @@ void execution_answer(struct execution *execution)
     for (; execution->locks && n_paths < lock_set_n_paths(execution->locks); n_paths++)
         paths[n_paths] = lock_set_path(execution->locks, n_paths);
     int64_t until_us = execution->granted_us ? execution->granted_us : execution->ended_us;
+    bool kept = execution_status_row(execution->status)->keeps_changes;
     struct result result = {
         .workflow = execution->workflow->definition->name,
         .version = execution->workflow->version,
         .activity = execution_activity(execution)->name,
         .status = execution->status,
-        .output = execution->output,
+        .output = kept ? execution->output : NULL,
         .reason = execution->reason ? execution->reason : "",
         .paths = paths,
         .n_paths = n_paths,

@@ -22,6 +22,7 @@
 
 enum {
     LOOK_UP_TABLES_US = 10 * 1000 * 1000,
+    LOOKS_LOST_MAX = 5, /* connections that a look-up of tables may lose in a row */
     QUERY_US = 30 * 1000 * 1000,
 };
 
@@ -316,6 +317,8 @@ static void schedule_waiting(struct workflow *workflow, const struct fault *faul
     }
 }
 
+static void look_up_tables(struct workflow *workflow);
+
 static void on_tables(struct pg_answer *answer, void *arg)
 {
     struct workflow *workflow = arg;
@@ -324,6 +327,11 @@ static void on_tables(struct pg_answer *answer, void *arg)
     pg_pool_give(runtime->pool, workflow->tables_conn);
     workflow->tables_conn = NULL;
     workflow->tables = TABLES_UNKNOWN;
+    if (answer->connection_lost && ++workflow->n_looks_lost < LOOKS_LOST_MAX) {
+        look_up_tables(workflow);
+        return;
+    }
+    workflow->n_looks_lost = 0;
     bool ok = !fault.kind && workflow_learn_tables(workflow, runtime->catalogue, runtime->schema,
                                                    answer->results, &fault);
     schedule_waiting(workflow, ok ? NULL : &fault);

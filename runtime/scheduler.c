@@ -2,6 +2,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "pg_fault.h"
 #include "runtime_state.h"
 
 #include <assert.h>
@@ -155,7 +156,10 @@ static void end_waiting(struct scheduler *scheduler, struct execution *execution
 {
     leave_line(scheduler, execution);
     int64_t now_us = clock_monotonic_us();
-    if (scheduler->away.kind && now_us - scheduler->away_us < AWAY_US)
+    const struct fault *trouble = pg_pool_trouble(scheduler->runtime->pool);
+    if (trouble)
+        execution_set_outcome(execution, STATUS_FAILED, trouble->text);
+    else if (scheduler->away.kind && now_us - scheduler->away_us < AWAY_US)
         execution_set_outcome(execution, STATUS_FAILED, scheduler->away.text);
     else if (execution->attempts > 0 && execution->reason)
         execution_set_outcome(execution, execution->status, execution->reason);
@@ -376,8 +380,12 @@ void scheduler_again(struct scheduler *scheduler, struct execution *execution, i
 static void note_away(struct scheduler *scheduler, const struct fault *fault)
 {
     struct timeval pause = clock_timeval_us(AWAY_PAUSE_US);
-    scheduler->away = *fault;
-    scheduler->away_us = clock_monotonic_us();
+    /* that all connections are busy is no failure: who waits then just gets no lock */
+    if (fault->kind == FAULT_EXHAUSTED || pg_fault_is_final(fault) ||
+        pg_pool_trouble(scheduler->runtime->pool)) {
+        scheduler->away = *fault;
+        scheduler->away_us = clock_monotonic_us();
+    }
     event_add(scheduler->go, &pause);
 }
 

@@ -44,6 +44,7 @@ struct workflow {
     TAILQ_HEAD(, execution) awaiting_tables;
     struct pg_request *tables_request; /* of the look-up, until it has a connection */
     struct pg_conn *tables_conn;       /* lent for the look-up */
+    int n_looks_lost;                  /* connections that it lost in a row */
     LIST_ENTRY(workflow) link;
 };
 

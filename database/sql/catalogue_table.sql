@@ -81,6 +81,7 @@ SELECT pg_catalog.json_build_object(
                    'number', a.attnum,
                    'name', a.attname,
                    'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+                   'plain_type', pg_catalog.format_type(b.oid, -1),
                    'type_oid', a.atttypid::int8,
                    'base_oid', b.oid::int8,
                    'base_type', b.typtype::text,

@@ -1,6 +1,8 @@
 -- The limits once more, as what is left to the deadline: each statement restarts the server's timers,
 -- and a script's own SQL may have changed them. $1: deadline; $2: milliseconds to wait for a row.
-SELECT pg_catalog.set_config('statement_timeout', r.left_ms, true),
+-- Gives the milliseconds that are left.
+SELECT r.left_ms,
+       pg_catalog.set_config('statement_timeout', r.left_ms, true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', r.left_ms, true),
        pg_catalog.set_config('lock_timeout', $2::text, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000

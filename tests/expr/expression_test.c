@@ -50,16 +50,16 @@ static void a_long_file_name_is_kept_whole(void **state)
     char expected[200];
     struct expression *expression;
     struct lua_source source = {"nothing.x", 5};
-    assert_true(expression_compile(fixture->sandbox, file, "guard", source, &expression,
-                                   &fixture->fault));
+    assert_true(
+        expression_compile(fixture->sandbox, file, "guard", source, &expression, &fixture->fault));
     assert_false(expression_evaluate(expression, fixture->scope, &fixture->fault));
     snprintf(expected, sizeof expected, "%s:5: attempt to index a nil value (global 'nothing')",
              file);
     assert_string_equal(fixture->fault.text, expected);
     expression_free(expression);
     source.text = "a +";
-    assert_false(expression_compile(fixture->sandbox, file, "guard", source, &expression,
-                                    &fixture->fault));
+    assert_false(
+        expression_compile(fixture->sandbox, file, "guard", source, &expression, &fixture->fault));
     assert_int_equal(strncmp(fixture->fault.text, file, strlen(file)), 0);
 }
 

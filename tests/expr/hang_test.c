@@ -42,21 +42,26 @@ static const struct hang hangs[] = {
     {"return pcall(function() while true do end end)", "ran over"},
     {"pcall(pcall, pcall, pcall, function() while true do end end) return 1", "ran over"},
     {"return select(2, pcall(error)) or pcall(string.rep, 'x', -1) and pcall(function() "
-     "repeat until nil end)", "ran over"},
+     "repeat until nil end)",
+     "ran over"},
     {"local function f() local ok = pcall(f) return f() end return f()", "ran over"},
     {"while true do pcall(error, setmetatable({}, {__tostring = function() while true do end end}))"
-     " end", "ran over"},
+     " end",
+     "ran over"},
 
     /* Memory. */
     {"local s = 'x' while true do s = s .. s end", "memory"},
-    {"while true do pcall(function() local s = 'x' while true do s = s .. s end end) end", "memory"},
+    {"while true do pcall(function() local s = 'x' while true do s = s .. s end end) end",
+     "memory"},
     {"local t = {} while true do t[#t + 1] = #t end", "memory"},
     {"local t = {} for i = 1, 1e9 do t['k' .. i] = {} end", "memory"},
     {"while true do pcall(function() local t = {} while true do t[#t + 1] = {} end end) end",
      "memory"},
     {"local t = {} for i = 1, 300000 do t[i] = i end return select('#', table.unpack(t))", ""},
-    {"local f = function() return 1 end for i = 1, 1e9 do local g = f f = function() return g() end "
-     "end return f()", "memory"},
+    {"local f = function() return 1 end for i = 1, 1e9 do local g = f f = function() return g() "
+     "end "
+     "end return f()",
+     "memory"},
     {"return ('x'):rep(1 << 40)", "too large"},
     {"return ('x'):rep(1 << 62)", "too large"},
     {"return ('x'):rep(1, ('y'):rep(3)):rep(math.maxinteger, 'abc')", "too large"},
@@ -71,8 +76,7 @@ static const struct hang hangs[] = {
     {"table.move({}, 1, math.maxinteger, 2)", "wrap around"},
     {"table.move({}, math.mininteger, math.maxinteger, 2)", "too many"},
     {"return table.concat({}, '', 1, math.maxinteger)", "invalid value"},
-    {"return table.concat(setmetatable({}, {__index = table.concat}), '', 1, 1 << 60)",
-     "ran over"},
+    {"return table.concat(setmetatable({}, {__index = table.concat}), '', 1, 1 << 60)", "ran over"},
     {"return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1 << 60)",
      "ran over"},
     {"return table.unpack({}, 1, 1 << 40)", "too many results"},
@@ -81,7 +85,8 @@ static const struct hang hangs[] = {
     {"local t = setmetatable({}, {__len = function() return 1 << 60 end}) table.insert(t, 1, 1)",
      "'__len'"},
     {"local m = {} local t = setmetatable({}, m) m.__len = function() return 1 << 60 end "
-     "table.insert(t, 1, 1) return #t", NULL},
+     "table.insert(t, 1, 1) return #t",
+     NULL},
     {"return string.find(('a'):rep(60000), ('a*'):rep(15) .. 'b')", "ran over"},
     {"return ('a'):rep(3000):find('.-.-.-.-b')", "ran over"},
     {"return ('a'):rep(30000):find('(.-)(.-)(.-)%1%2%3b')", "ran over"},
@@ -97,24 +102,28 @@ static const struct hang hangs[] = {
     {"while true do pcall(string.gsub, 'a', 'a', function() error('no') end) end", "ran over"},
 
     /* Sorting. */
-    {"local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() return true end)",
-     NULL},
+    {"local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() return true end)", NULL},
     {"local t = {} for i = 1, 100 do t[i] = i end table.sort(t, function() while true do end end)",
      "ran over"},
-    {"local t = {} for i = 1, 100 do t[i] = i end local n = 0 table.sort(t, function(a, b) n = n + 1 "
-     "return n % 2 == 0 end)", NULL},
+    {"local t = {} for i = 1, 100 do t[i] = i end local n = 0 table.sort(t, function(a, b) n = n + "
+     "1 "
+     "return n % 2 == 0 end)",
+     NULL},
     {"local a, b = ('x'):rep(100000) .. 'a', ('x'):rep(100000) .. 'b' local t = {} "
-     "for i = 1, 5000 do t[i] = i % 2 == 0 and a or b end table.sort(t)", "ran over"},
+     "for i = 1, 5000 do t[i] = i % 2 == 0 and a or b end table.sort(t)",
+     "ran over"},
     {"local t = {} for i = 1, 500 do t[i] = -i end table.sort(t, pcall)", NULL},
     {"local x = {} for i = 1, 25 do x = {x, x, pcall} end local t = {} for i = 1, 40 do "
-     "t[i] = setmetatable({}, {__lt = function() table.sort(t, pcall) end}) end table.sort(t)", ""},
+     "t[i] = setmetatable({}, {__lt = function() table.sort(t, pcall) end}) end table.sort(t)",
+     ""},
 
     /* What garbage collection or leaving a block would run. */
     {"setmetatable({}, {__gc = function() while true do end end})", "'__gc'"},
     {"local t = setmetatable({}, {__close = function() while true do end end})", "'__close'"},
     {"local m = {} local t <close> = setmetatable({}, m)", "non-closable"},
     {"setmetatable({}, {__mode = 'k'})", "'__mode'"},
-    {"local m = {} setmetatable({}, m) m.__gc = function() while true do end end setmetatable({}, m)",
+    {"local m = {} setmetatable({}, m) m.__gc = function() while true do end end setmetatable({}, "
+     "m)",
      "'__gc'"},
 
     /* Metamethods. */
@@ -147,9 +156,11 @@ static const struct hang hangs[] = {
 
     /* Lookups that walk far. */
     {"local t = {} for i = 1, 3000 do t[i] = i end for i = 1, 3000 do t[i] = nil end "
-     "while true do next(t) end", "ran over"},
+     "while true do next(t) end",
+     "ran over"},
     {"local t = {} for i = 1, 1900 do t = setmetatable({}, {__index = t}) end "
-     "while true do local x = t.nothing end", "ran over"},
+     "while true do local x = t.nothing end",
+     "ran over"},
 };
 
 static void check(struct lua_fixture *fixture, const struct hang *hang, bool is_done, bool is_cut)
@@ -179,8 +190,9 @@ static void a_hanging_expression_ends(void **state)
         struct hang hang = hangs[i];
         /* The smaller limits of expressions may be spent first, whichever comes. */
         if (hang.part)
-            hang.part =
-                strcmp(hang.part, "memory") == 0 || strcmp(hang.part, "ran over") == 0 ? "over" : "";
+            hang.part = strcmp(hang.part, "memory") == 0 || strcmp(hang.part, "ran over") == 0
+                            ? "over"
+                            : "";
         int64_t start_us = processor_us();
         json_t *value = lua_evaluate(fixture, hang.text);
         int64_t took_us = processor_us() - start_us;
@@ -249,7 +261,8 @@ int hang_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_hanging_expression_ends, lua_fixture_open,
                                         lua_fixture_close),
-        cmocka_unit_test_setup_teardown(a_hanging_task_gives_way_and_ends, lua_fixture_open, lua_fixture_close),
+        cmocka_unit_test_setup_teardown(a_hanging_task_gives_way_and_ends, lua_fixture_open,
+                                        lua_fixture_close),
         cmocka_unit_test_setup_teardown(a_text_with_endless_branches_is_refused, lua_fixture_open,
                                         lua_fixture_close),
     };

@@ -51,15 +51,15 @@ static void a_value_that_is_too_deep_is_not_pushed(void **state)
     json_decref(value);
 }
 
-/* A table that stands in two places is copied twice, and doubling thirty times would be too much. */
+/* A table that stands in two places is copied twice, and doubling thirty times would be too much.
+ */
 static void a_table_full_of_itself_is_refused_soon(void **state)
 {
     struct lua_fixture *fixture = *state;
+    assert_evaluation_fails(fixture, "local t = {1} for i = 1, 40 do t = {t, t} end return t",
+                            "one value too many");
     assert_evaluation_fails(
-        fixture, "local t = {1} for i = 1, 40 do t = {t, t} end return t", "one value too many");
-    assert_evaluation_fails(
-        fixture,
-        "local s, t = ('x'):rep(100000), {} for i = 1, 1000 do t[i] = s end return t",
+        fixture, "local s, t = ('x'):rep(100000), {} for i = 1, 1000 do t[i] = s end return t",
         "more text than fits");
     assert_run_fails(fixture,
                      "local t = {1} for i = 1, 40 do t = {t, t} end "
@@ -75,7 +75,8 @@ static void a_fault_names_the_part(void **state)
     assert_int_equal(fixture->fault.kind, FAULT_SCRIPT);
     assert_evaluation_fails(fixture, "{a = {['\\xff'] = 1}}", "value.a has a name");
     assert_evaluation_fails(fixture, "{a = {['x\\0'] = 1}}", "value.a has a name");
-    assert_evaluation_fails(fixture, "{a = {b = {'x', '\\xc0\\x80'}}}", "value.a.b[2] is not UTF-8");
+    assert_evaluation_fails(fixture, "{a = {b = {'x', '\\xc0\\x80'}}}",
+                            "value.a.b[2] is not UTF-8");
 }
 
 static void the_mark_of_arrays_is_locked(void **state)

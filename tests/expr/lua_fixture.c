@@ -59,8 +59,7 @@ json_t *lua_run(struct lua_fixture *fixture, const char *text)
     struct lua_source source = {text, 1};
     if (!chunk_compile(fixture->sandbox, "test.yaml", "script", source, &chunk, &fixture->fault))
         return NULL;
-    assert_true(
-        task_new(fixture->sandbox, chunk, fixture->scope, NULL, &task, &fixture->fault));
+    assert_true(task_new(fixture->sandbox, chunk, fixture->scope, NULL, &task, &fixture->fault));
     enum task_state state = TASK_SLICED;
     while (state == TASK_SLICED || state == TASK_YIELDED)
         state = task_resume(task, 0, &fixture->fault);

@@ -34,7 +34,8 @@ static bool try_all(size_t state_bytes)
               task_new(sandbox, chunk, scope, NULL, &task, &fault);
     if (ok) {
         enum task_state task_state = task_resume(task, 0, &fault);
-        ok = task_state == TASK_DONE && json_lua_read(task_lua(task), -1, "output", &output, &fault);
+        ok =
+            task_state == TASK_DONE && json_lua_read(task_lua(task), -1, "output", &output, &fault);
         scope_push(scope, task_lua(task), "input");
     }
     assert_true(ok || fault.kind == FAULT_EXHAUSTED);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    OURS = 1,  /* stack indices of the two libraries */
+    OURS = 1, /* stack indices of the two libraries */
     STOCK = 2,
     TEXT_BYTES = 64,
 };
@@ -61,21 +61,21 @@ static void make(struct generator *generator, struct text_case *text, const char
 
 static void make_subject(struct generator *generator, struct text_case *text)
 {
-    static const char *const pieces[] = {"a", "b", "c", "ab", "A", "1", "9",  " ",   ".",
-                                         "(", ")", "[", "]",  "%", "-", "\n", "NUL", "\xe4",
-                                         "aaa", "bab", "z", "Z", "_", "^", "$"};
+    static const char *const pieces[] = {"a",   "b",   "c", "ab", "A", "1", "9",  " ",   ".",
+                                         "(",   ")",   "[", "]",  "%", "-", "\n", "NUL", "\xe4",
+                                         "aaa", "bab", "z", "Z",  "_", "^", "$"};
     make(generator, text, pieces, COUNT(pieces), 12);
 }
 
 static void make_pattern(struct generator *generator, struct text_case *text)
 {
     static const char *const pieces[] = {
-        "a",     "b",     "c",      "ab",    ".",     "%a",   "%d",   "%w",   "%s",   "%p",
-        "%A",    "%D",    "%W",     "%S",    "%u",    "%l",   "%x",   "%c",   "%g",   "%z",
-        "[abc]", "[^ab]", "[a-c]",  "[%d_]", "[]]",   "[^]]", "[a-]", "[%]]", "[%a-z]", "[a",
-        "*",     "+",     "-",      "?",     "(",     ")",    "()",   "^",    "$",    "%",
-        "%b()",  "%bab",  "%b",     "%f[a]", "%f[%W]", "%f",  "%1",   "%2",   "%0",   "%%",
-        "%.",    "NUL",   "[^%s]*", "(a*)",  "(.-)",  "(%w+)", ".-",  ".*",   "a-b",  "\xe4"};
+        "a",     "b",     "c",      "ab",    ".",      "%a",    "%d",   "%w",   "%s",     "%p",
+        "%A",    "%D",    "%W",     "%S",    "%u",     "%l",    "%x",   "%c",   "%g",     "%z",
+        "[abc]", "[^ab]", "[a-c]",  "[%d_]", "[]]",    "[^]]",  "[a-]", "[%]]", "[%a-z]", "[a",
+        "*",     "+",     "-",      "?",     "(",      ")",     "()",   "^",    "$",      "%",
+        "%b()",  "%bab",  "%b",     "%f[a]", "%f[%W]", "%f",    "%1",   "%2",   "%0",     "%%",
+        "%.",    "NUL",   "[^%s]*", "(a*)",  "(.-)",   "(%w+)", ".-",   ".*",   "a-b",    "\xe4"};
     if (draw(generator, 4) == 0) {
         text->length = 0;
         add(text, "^", 1);
@@ -253,8 +253,9 @@ static void they_answer_like_the_stock_ones_on_chosen_texts(void **state)
     assert_evaluates(fixture, "{('abc'):gsub('', '-')}", "[\"-a-b-c-\", 4]");
     assert_evaluates(fixture, "{('abc'):gsub('%w', '%0%0', 2)}", "[\"aabbc\", 2]");
     assert_evaluates(fixture, "{('abc def'):gsub('()%w+', '%1')}", "[\"1 5\", 2]");
-    assert_evaluates(fixture, "(function() local t = {} for k, v in ('a=1, b=2'):gmatch("
-                              "'(%w+)=(%w+)') do t[k] = v end return t end)()",
+    assert_evaluates(fixture,
+                     "(function() local t = {} for k, v in ('a=1, b=2'):gmatch("
+                     "'(%w+)=(%w+)') do t[k] = v end return t end)()",
                      "{\"a\": \"1\", \"b\": \"2\"}");
 }
 

@@ -100,8 +100,8 @@ static void a_script_that_does_not_compile_is_invalid(void **state)
     struct lua_fixture *fixture = *state;
     struct chunk *chunk;
     struct lua_source source = {"x = 1\ny = = 2", 8};
-    assert_false(chunk_compile(fixture->sandbox, "flow.yaml", "script", source, &chunk,
-                               &fixture->fault));
+    assert_false(
+        chunk_compile(fixture->sandbox, "flow.yaml", "script", source, &chunk, &fixture->fault));
     assert_int_equal(fixture->fault.kind, FAULT_INVALID);
     assert_string_equal(fixture->fault.text, "flow.yaml:9: unexpected symbol near '='");
 }
@@ -190,7 +190,8 @@ static void slices_change_nothing(void **state)
         "local function f(n) if n < 2 then return n end return f(n - 1) + f(n - 2) end return f(9)",
         "local r = {} for k, v in pairs({a = 1}) do r[#r + 1] = k .. v end return r",
         "local m = setmetatable({}, {__index = function(t, k) return k * 2 end, __lt = function() "
-        "return true end, __eq = function() return 1 end, __concat = function(a, b) return 'c' end})"
+        "return true end, __eq = function() return 1 end, __concat = function(a, b) return 'c' "
+        "end})"
         " return {m[4], m < m, m .. 'x' .. 'y', m == setmetatable({}, getmetatable(m)), m ~= {}}",
         "local ok, e = pcall(function() local x = nil; return x.y end) return {ok, e}",
         "local a <const> = 4 local t = {a, a + 1, table.unpack({1, 2, 3})} return #t",

@@ -243,6 +243,49 @@ static void a_member_whose_key_is_wrong_is_alone_in_being_invalid(void **state)
     host_stop(host);
 }
 
+/* The first is refused and keeps its place; the second, behind it, has ended by then. */
+static void a_member_may_end_behind_one_that_is_refused(void **state)
+{
+    struct outcome outcomes[3];
+    struct host *host = start(state);
+    struct runtime_fixture *fixture = *state;
+    PGconn *holder = fixture_connect(fixture->conninfo);
+    fixture_exec(holder, "BEGIN; SELECT latchkey.lock('journal/1')");
+    struct workflow *workflow = host_publish(
+        host, "workflow: w\ninput:\n  id: integer\n  n: integer\ndata:\n  j:\n"
+              "    table: journal\n    key: { id: input.n ~= 2 and input.id or nil }\nstart: go\n"
+              "activities:\n  go:\n    enable-exclusive-lock: true\n"
+              "    lock-context: '{\"journal\", input.id}'\n"
+              "    script: data.j.n = data.j.n * 10 + input.n\n");
+    for (int i = 0; i < 3; i++)
+        host_submitf(host, workflow, &outcomes[i], "{\"id\":1,\"n\":%d}", i + 1);
+    runtime_fixture_turn(fixture, 100);
+    fixture_exec(holder, "COMMIT");
+    PQfinish(holder);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&outcomes[0], STATUS_COMPLETED, "");
+    assert_outcome(&outcomes[1], STATUS_INVALID, "key id");
+    assert_outcome(&outcomes[2], STATUS_COMPLETED, "");
+    assert_sql_int(fixture, "SELECT n FROM journal WHERE id = 1", 13);
+    host_stop(host);
+}
+
+/* The third fails the transaction; the second had been blocked by what the first had not saved. */
+static void who_was_blocked_by_what_is_undone_is_asked_again(void **state)
+{
+    struct outcome outcomes[3];
+    struct host *host = start(state);
+    run_many(host, *state,
+             JOURNAL("    guard: data.j.n == 0\n", "      if input.n == 1 then data.j.v = -1 end\n"
+                                                   "      data.j.n = input.n\n"),
+             1, 3, outcomes);
+    assert_outcome(&outcomes[0], STATUS_FAILED, "journal_v_check");
+    assert_outcome(&outcomes[1], STATUS_COMPLETED, "");
+    assert_outcome(&outcomes[2], STATUS_BLOCKED, "guard");
+    assert_sql_int(*state, "SELECT n FROM journal WHERE id = 1", 2);
+    host_stop(host);
+}
+
 static void a_member_without_its_row_is_alone_in_being_missing(void **state)
 {
     static struct outcome outcomes[101];
@@ -385,6 +428,8 @@ int batch_tests(void)
         cmocka_unit_test(a_member_that_loops_fails_alone),
         cmocka_unit_test(a_member_that_eats_memory_fails_alone),
         cmocka_unit_test(a_member_whose_key_is_wrong_is_alone_in_being_invalid),
+        cmocka_unit_test(a_member_may_end_behind_one_that_is_refused),
+        cmocka_unit_test(who_was_blocked_by_what_is_undone_is_asked_again),
         cmocka_unit_test(a_member_without_its_row_is_alone_in_being_missing),
         cmocka_unit_test(four_bad_members_leave_sixty_good_ones),
         cmocka_unit_test(a_script_that_asks_runs_alone_from_its_beginning),

@@ -8,8 +8,13 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"batch", batch_tests}, {"decimal", decimal_tests}, {"outcome", outcome_tests},
-    {"row", row_tests},     {"row_lua", row_lua_tests}, {"row_lua_json", row_lua_json_tests},
+    {"batch", batch_tests},
+    {"decimal", decimal_tests},
+    {"outcome", outcome_tests},
+    {"row", row_tests},
+    {"save", save_tests},
+    {"row_lua", row_lua_tests},
+    {"row_lua_json", row_lua_json_tests},
     {"utf8", utf8_tests},
 };
 

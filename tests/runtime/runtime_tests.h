@@ -8,6 +8,7 @@ int outcome_tests(void);
 int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);
+int save_tests(void);
 int utf8_tests(void);
 int expiry_tests(void);
 int freeze_tests(void);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
 #include "postgres_fixture.h"
 #include "uuid.h"
 
@@ -230,8 +231,11 @@ static void a_signal_stops_it_and_totals_are_told(void **state)
     program_start(&program, arguments);
     while (fixture_int(database->conn, "SELECT sum(read) FROM message") < 100)
         usleep(10000);
+    int64_t told_us = clock_monotonic_us();
     kill(program.pid, SIGTERM);
     program_wait(&program);
+    assert_true(clock_monotonic_us() - told_us <
+                4000000); /* it did not go on for its five seconds */
     program_expect(&program, 128 + SIGTERM);
     json_t *totals = program_json(&program);
     json_int_t completed = number(totals, "completed");

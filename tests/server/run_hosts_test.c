@@ -111,6 +111,19 @@ static void hosts_share_the_work_and_lose_nothing(void **state)
         fixture_int(database->conn, "SELECT count(DISTINCT process) FROM latchkey.execution"), 3);
 }
 
+static void hosts_use_the_database_that_was_named(void **state)
+{
+    struct database *database = *state;
+    struct program program;
+    setenv("LATCHKEY_DATABASE", "host=/nowhere", 1);
+    program_run(&program, "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "20",
+                "--hosts", "2", "--schema", "other", "--database", database->conninfo);
+    program_expect(&program, 0);
+    program_done(&program);
+    assert_int_equal(counter(database), 20);
+    assert_int_equal(fixture_int(database->conn, "SELECT count(*) FROM other.execution"), 20);
+}
+
 static void the_others_go_on_when_a_host_is_killed(void **state)
 {
     struct database *database = *state;
@@ -183,6 +196,7 @@ int run_hosts_tests(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hosts_share_the_work_and_lose_nothing),
+        TEST(hosts_use_the_database_that_was_named),
         TEST(the_others_go_on_when_a_host_is_killed),
         TEST(what_nobody_was_left_to_do_has_failed),
         TEST(hosts_end_with_the_process_that_started_them),

@@ -1,0 +1,167 @@
+/* Defaults of the server or the database do not break what latchkey promises. */
+#include "runtime_tests.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "peer.h"
+
+static void set_default(struct stage *stage, const char *setting)
+{
+    char name[128];
+    fixture_text(stage->conn, "SELECT current_database()::text", name, sizeof name);
+    fixture_execf(stage->conn, "ALTER DATABASE %s SET %s", name, setting);
+}
+
+/* Another host saves while this one waits for the lock: an old snapshot would lose its work. */
+static void repeatable_read_as_the_default_loses_no_update(void **state)
+{
+    struct stage *stage = *state;
+    struct peer one, other;
+    struct ending first, second;
+    struct recipe recipe = {.script = "local seen = data.row.value sleep(0.2)"
+                                      " data.row.value = seen + 1 output.attempts = seen"};
+    set_default(stage, "default_transaction_isolation = 'repeatable read'");
+    peer_open(&one, stage->conninfo, NULL);
+    peer_open_beside(&other, &one, stage->conninfo, NULL);
+    struct workflow *here = peer_publish(&one, &recipe), *there = peer_publish(&other, &recipe);
+    peer_submit(&one, here, &first, NULL, "{\"id\":1}");
+    peer_turn_until_held(&one, stage->conn, "message/1");
+    peer_submit(&other, there, &second, NULL, "{\"id\":1}");
+    peer_finish(&one, 10 * 1000);
+    peer_finish(&other, 10 * 1000);
+    assert_int_equal(first.status, STATUS_COMPLETED);
+    assert_int_equal(second.status, STATUS_COMPLETED);
+    assert_int_equal(second.attempts, 1); /* its version was right at once */
+    assert_int_equal(stage_total(stage), 2);
+    peer_close(&other);
+    peer_close(&one);
+}
+
+static void a_short_statement_timeout_does_not_cut_the_work(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending ending;
+    struct recipe recipe = {.script = "sql(\"select 1 as n from pg_sleep(0.4)\")"
+                                      " data.row.value = data.row.value + 1"};
+    set_default(stage, "statement_timeout = '150ms'");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    fixture_exec(stage->conn, "BEGIN; SELECT latchkey.lock('message/1')");
+    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
+    peer_turn_for(&peer, 600);
+    fixture_exec(stage->conn, "COMMIT");
+    peer_finish(&peer, 10 * 1000);
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_int_equal(ending.attempts, 1);
+    assert_int_equal(stage_total(stage), 1);
+    peer_close(&peer);
+}
+
+static void a_short_lock_timeout_does_not_cut_the_waits(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending ending;
+    struct recipe recipe = {0};
+    set_default(stage, "lock_timeout = '20ms'");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    fixture_exec(stage->conn, "BEGIN; SELECT latchkey.lock('message/1')");
+    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
+    peer_turn_for(&peer, 400);
+    fixture_exec(stage->conn, "COMMIT; BEGIN; SELECT * FROM counter WHERE id = 1 FOR UPDATE");
+    peer_turn_for(&peer, 400); /* now the row is locked by somebody */
+    assert_int_equal(ending.n_told, 0);
+    fixture_exec(stage->conn, "COMMIT");
+    peer_finish(&peer, 10 * 1000);
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_int_equal(ending.attempts, 1);
+    peer_close(&peer);
+}
+
+static void short_idle_limits_do_not_end_a_holder_or_the_host(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {.script = "data.row.value = data.row.value + 1 sleep(0.5)"};
+    set_default(stage, "idle_in_transaction_session_timeout = '100ms'");
+    set_default(stage, "idle_session_timeout = '100ms'");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    for (int i = 0; i < 3; i++) {
+        struct ending ending = peer_run(&peer, workflow, "{\"id\":1}");
+        assert_int_equal(ending.status, STATUS_COMPLETED);
+        assert_int_equal(ending.attempts, 1);
+        peer_turn_for(&peer, 200);
+    }
+    assert_int_equal(stage_total(stage), 3);
+    peer_close(&peer);
+}
+
+static void read_only_as_the_default_does_not_stop_the_work(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {0};
+    set_default(stage, "default_transaction_read_only = on");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    assert_int_equal(peer_run(&peer, workflow, "{\"id\":1}").status, STATUS_COMPLETED);
+    assert_int_equal(stage_total(stage), 1);
+    peer_close(&peer);
+}
+
+/* What the script sees of a setting inside its transaction. */
+static void see_setting(struct stage *stage, const char *setting, const char *seen)
+{
+    struct peer peer;
+    struct recipe recipe = {
+        .script = "output.s = sql(\"select current_setting('synchronous_commit') as s\")[1].s"};
+    char expected[64];
+    set_default(stage, setting);
+    snprintf(expected, sizeof expected, "{\"s\": \"%s\"}", seen);
+    peer_open(&peer, stage->conninfo, NULL);
+    struct ending ending = peer_run(&peer, peer_publish(&peer, &recipe), "{\"id\":1}");
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_string_equal(ending.output, expected);
+    peer_close(&peer);
+}
+
+static void synchronous_commit_off_is_raised(void **state)
+{
+    see_setting(*state, "synchronous_commit = off", "on");
+}
+
+static void a_stronger_synchronous_commit_is_kept(void **state)
+{
+    see_setting(*state, "synchronous_commit = remote_apply", "remote_apply");
+}
+
+static void a_weaker_one_that_is_not_off_is_kept(void **state)
+{
+    see_setting(*state, "synchronous_commit = local", "local");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+
+int settings_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(repeatable_read_as_the_default_loses_no_update),
+        TEST(a_short_statement_timeout_does_not_cut_the_work),
+        TEST(a_short_lock_timeout_does_not_cut_the_waits),
+        TEST(short_idle_limits_do_not_end_a_holder_or_the_host),
+        TEST(read_only_as_the_default_does_not_stop_the_work),
+        TEST(synchronous_commit_off_is_raised),
+        TEST(a_stronger_synchronous_commit_is_kept),
+        TEST(a_weaker_one_that_is_not_off_is_kept),
+    };
+    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
