@@ -246,7 +246,7 @@ void pg_pool_cancel(struct pg_request *request)
     request_free(request);
 }
 
-void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn)
+static void take_back(struct pg_pool *pool, struct pg_conn *conn, bool usable)
 {
     for (int i = 0; i < LINES; i++) {
         struct line *line = &pool->lines[i];
@@ -259,13 +259,23 @@ void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn)
             member->lent = false;
             line->n_idle++;
             pg_conn_on_notify(conn, NULL, NULL);
-            if (!pg_conn_is_idle(conn))
+            if (!usable || !pg_conn_is_idle(conn))
                 forget_member(member);
             dispatch_soon(line);
             return;
         }
     }
     assert(!"the connection belongs to this pool");
+}
+
+void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn)
+{
+    take_back(pool, conn, /* usable= */ true);
+}
+
+void pg_pool_discard(struct pg_pool *pool, struct pg_conn *conn)
+{
+    take_back(pool, conn, /* usable= */ false);
 }
 
 int pg_pool_n_free(const struct pg_pool *pool)

@@ -45,6 +45,9 @@ void pg_pool_cancel(struct pg_request *request);
 /* Gives a connection back. One that is broken, busy or inside a transaction is closed instead. */
 void pg_pool_give(struct pg_pool *pool, struct pg_conn *conn);
 
+/* The same for a connection whose session is of no more use: it is closed. */
+void pg_pool_discard(struct pg_pool *pool, struct pg_conn *conn);
+
 /* How many ordinary connections could be taken at once now: idle ones and those not yet opened. */
 int pg_pool_n_free(const struct pg_pool *pool);
 int pg_pool_n_open(const struct pg_pool *pool);

@@ -17,11 +17,11 @@ struct sandbox;
 struct sandbox_limits {
     size_t state_bytes;              /* all that lives in the state */
     int64_t expression_instructions; /* of one evaluation */
-    int64_t expression_us;
-    size_t expression_bytes;     /* that one evaluation may add to the state */
-    int64_t script_instructions; /* of one run of a task, over all its resumes */
-    size_t script_bytes;         /* that one run may add to the state */
-    int64_t slice_us;            /* a task that runs this long without yielding is made to yield */
+    int64_t expression_us;           /* processor time, as are the times below */
+    size_t expression_bytes;         /* that one evaluation may add to the state */
+    int64_t script_instructions;     /* of one run of a task, over all its resumes */
+    size_t script_bytes;             /* that one run may add to the state */
+    int64_t slice_us; /* a task that runs this long without yielding is made to yield */
     int64_t
         unyieldable_us; /* that it may then go on where no yield is possible: in a sort, a gsub */
     int check_every;    /* instructions between two looks at the limits, at least 1 */

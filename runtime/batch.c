@@ -12,6 +12,7 @@
 #include "batch_state.h"
 #include "clock.h"
 #include "runtime_state.h"
+#include "session_reset.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -216,7 +217,9 @@ void batch_end(struct batch *batch)
     struct runtime *runtime = batch->runtime;
     enum batch_kind kind = batch->kind;
     batch_enter(batch, BATCH_OVER);
-    if (batch->conn)
+    if (batch->conn && batch->ran_sql)
+        session_reset_start(runtime, batch->conn);
+    else if (batch->conn)
         pg_pool_give(runtime->pool, batch->conn);
     batch->conn = NULL;
     free_scripts(batch);

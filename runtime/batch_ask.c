@@ -5,6 +5,7 @@
  */
 #include "batch_state.h"
 #include "clock.h"
+#include "runtime_sql.h"
 #include "runtime_state.h"
 #include "task.h"
 
@@ -17,9 +18,18 @@ enum {
     SQL_BYTES_MAX = 1 << 20,
 };
 
-/* A mistake in the script's request: the execution ends failed, like a raised error. */
-static void refuse(struct batch *batch, const struct fault *fault)
+/* Where in the definition the request was made. */
+static void add_place(const struct batch *batch, struct fault *fault)
 {
+    const char *place = script_request(batch->running->script)->place;
+    if (*place)
+        fault_prefix(fault, "%s", place);
+}
+
+/* A mistake in the script's request: the execution ends failed, like a raised error. */
+static void refuse(struct batch *batch, struct fault *fault)
+{
+    add_place(batch, fault);
     member_drop_for_fault(batch->running, fault);
     batch_end_running(batch);
     batch_leave(batch);
@@ -39,7 +49,8 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
     struct row *row = NULL;
     switch (request->kind) {
     case REQUEST_SQL:
-        return script_answer_sql(member->script, answer->results[batch->at_ask], fault);
+        return script_rebind(member->script, fault) &&
+               script_answer_sql(member->script, answer->results[batch->at_ask], fault);
     case REQUEST_NEW:
         row =
             batch_rows_adopt(batch->rows, batch->ask_table, answer->results[batch->at_ask], fault);
@@ -63,11 +74,13 @@ static void on_asked(struct pg_answer *answer, void *arg)
     struct batch *batch = arg;
     struct fault fault;
     if (answer->fault.kind || answer->connection_lost) {
+        if (answer->failed == batch->at_ask && !answer->connection_lost)
+            add_place(batch, &answer->fault);
         batch_failed(batch, answer);
         return;
     }
-    batch_rows_saved(batch->rows);
-    if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
+    if (!batch_rows_saved(batch->rows, &fault) ||
+        !batch_rows_read_loads(batch->rows, answer->results, &fault)) {
         refuse(batch, &fault);
         return;
     }
@@ -91,14 +104,18 @@ static bool begin_pipeline(struct batch *batch, struct fault *fault)
     return true;
 }
 
-static void ask_sql(struct batch *batch)
+static bool ask_sql(struct batch *batch, struct fault *fault)
 {
     const struct script_request *request = script_request(batch->running->script);
     batch->at_ask = pg_pipeline_add(batch->pipeline, PG_UNNAMED, request->text, request->n_params,
                                     request->params);
+    batch->ran_sql = true;
     batch_add_limits(batch);
-    batch_rows_forget(batch->rows);
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_AGAIN, 0, NULL);
+    if (!batch_rows_forget(batch->rows, fault))
+        return false;
     batch_rows_add_loads(batch->rows, batch->pipeline);
+    return true;
 }
 
 /* Reads `column = value` pairs of the Lua table at index 2 of the arguments. */
@@ -202,6 +219,7 @@ static bool want(struct batch *batch, const struct fields *fields, const char *o
                                       fields->values, order, fault);
     if (batch->ask_slot < 0)
         return false;
+    batch_rows_ask_anew(batch->rows, batch->ask_slot); /* what the script wrote may answer it now */
     batch_rows_add_loads(batch->rows, batch->pipeline);
     return true;
 }
@@ -270,17 +288,15 @@ static bool ask_delete(struct batch *batch, struct fault *fault)
     const struct activity *activity = execution_activity(batch->running->execution);
     if (!change || change->row->state != ROW_FOUND)
         return fault_set(fault, FAULT_SCRIPT, "objects.delete: the row is gone already");
-    batch_rows_add_delete(batch->rows, change->row,
-                          activity->on_conflict == ON_CONFLICT_OVERWRITE ? VERSION_IGNORED
-                                                                         : VERSION_CHECKED,
-                          batch->pipeline);
-    return true;
+    enum version_check check =
+        activity->on_conflict == ON_CONFLICT_OVERWRITE ? VERSION_IGNORED : VERSION_CHECKED;
+    return batch_rows_add_delete(batch->rows, change->row, check, batch->pipeline, fault);
 }
 
 static bool add_request(struct batch *batch, struct fault *fault)
 {
     switch (script_request(batch->running->script)->kind) {
-    case REQUEST_SQL: ask_sql(batch); return true;
+    case REQUEST_SQL: return ask_sql(batch, fault);
     case REQUEST_NEW: return ask_new(batch, fault);
     case REQUEST_LOAD: return ask_load(batch, fault);
     case REQUEST_LIST: return ask_list(batch, fault);

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    PRIMARY_KEY_MAX = 32, /* PostgreSQL's INDEX_MAX_KEYS */
+};
+
 struct batch_rows *batch_rows_new(struct region *region)
 {
     struct batch_rows *rows = calloc(1, sizeof *rows);
@@ -208,13 +212,55 @@ static bool fill_row(struct batch_rows *rows, struct row *row, const PGresult *r
     return true;
 }
 
-static struct held *held_find(struct batch_rows *rows, const struct table *table, const char *ctid,
-                              char identity[IDENTITY_BYTES])
+/* ---- which row it is ---- */
+
+/* By its primary key; without one by where it stands, which holds as long as nobody writes it. */
+static const char *identity_text(struct batch_rows *rows, const struct table *table,
+                                 const struct cell *cells, const char *ctid)
+{
+    char buffer[CELL_BUFFER_BYTES];
+    struct text *text = &rows->scratch;
+    text_clear(text);
+    text_addf(text, "%u", table->oid);
+    if (!table->n_primary_key)
+        text_addf(text, "|%s", ctid);
+    for (int i = 0; i < table->n_primary_key; i++) {
+        const char *value = cell_write(&cells[table->primary_key[i]], buffer);
+        text_addf(text, "|%zu:", value ? strlen(value) : 0);
+        text_add_chars(text, value ? value : "");
+    }
+    return text->failed ? NULL : text_chars(text);
+}
+
+void batch_rows_unindex(struct batch_rows *rows, struct held *held)
+{
+    if (held->identity)
+        HASH_DEL(rows->held_by_identity, held);
+    held->identity = NULL;
+}
+
+static struct held *held_find(const struct batch_rows *rows, const char *identity)
 {
     struct held *held = NULL;
-    snprintf(identity, IDENTITY_BYTES, "%u%s", table->oid, ctid);
     HASH_FIND(hh, rows->held_by_identity, identity, strlen(identity), held);
     return held;
+}
+
+bool batch_rows_index(struct batch_rows *rows, struct held *held, const char *ctid)
+{
+    batch_rows_unindex(rows, held);
+    const char *text = identity_text(rows, held->row.table, held->row.cells, ctid);
+    char *copy = text ? region_copy_chars(rows->region, text) : NULL;
+    if (!copy)
+        return false;
+    struct held *other = held_find(rows, copy);
+    if (other) /* it was deleted, or has another key now */
+        batch_rows_unindex(rows, other);
+    held->identity = copy;
+    HASH_ADD_KEYPTR(hh, rows->held_by_identity, copy, strlen(copy), held);
+    if (!held->hh.tbl)
+        held->identity = NULL;
+    return held->identity != NULL;
 }
 
 static struct held *held_new(struct batch_rows *rows, const struct table *table,
@@ -231,76 +277,94 @@ static struct held *held_new(struct batch_rows *rows, const struct table *table,
     }
     rows->held[rows->n_held++] = held;
     held->row.table = table;
+    held->row.state = ROW_ABSENT;
     held->id_columns = table->primary_key;
     held->n_id_columns = table->n_primary_key;
     return held;
 }
 
-/* The row that this line of the result is: one already filled, the slot's own from before, or new.
- */
+/* ---- reading ---- */
+
+static bool is_by_key(const struct load *load)
+{
+    return table_is_key(load->table, load->columns, load->n_columns);
+}
+
+/* The row of this line: one that is known, or a new one. before is what the slot had found, if
+ * there is no primary key to know it by and the slot finds one row at most. */
 static struct held *held_for(struct batch_rows *rows, struct slot *slot, const PGresult *result,
                              int at, struct held *before, struct fault *fault)
 {
-    char identity[IDENTITY_BYTES];
     const struct table *table = slot->load->table;
-    struct held *held = held_find(rows, table, PQgetvalue(result, at, 1), identity);
-    if (held)
+    struct row read = {.table = table};
+    if (!fill_row(rows, &read, result, at, fault))
+        return NULL;
+    const char *identity = identity_text(rows, table, read.cells, PQgetvalue(result, at, 1));
+    if (!identity) {
+        fault_no_memory(fault);
+        return NULL;
+    }
+    struct held *held = held_find(rows, identity);
+    if (held && held->round == rows->round)
         return held;
-    held = before;
+    if (held && held->row.state != ROW_FOUND)
+        held = NULL; /* the row was deleted; this is another with its key */
+    if (!held)
+        held = before;
     if (!held && !(held = held_new(rows, table, fault)))
         return NULL;
-    if (!held->id_columns) {
+    if (!held->n_id_columns && is_by_key(slot->load)) {
         held->id_columns = slot->load->columns;
         held->n_id_columns = slot->load->n_columns;
     }
-    if (!fill_row(rows, &held->row, result, at, fault))
+    held->row = read;
+    held->round = rows->round;
+    if (!batch_rows_index(rows, held, PQgetvalue(result, at, 1))) {
+        fault_no_memory(fault);
         return NULL;
-    memcpy(held->identity, identity, sizeof identity);
-    HASH_ADD_KEYPTR(hh, rows->held_by_identity, held->identity, strlen(held->identity), held);
+    }
     return held;
+}
+
+static bool read_line(struct batch_rows *rows, struct slot *slot, const PGresult *result, int at,
+                      struct held *before, struct fault *fault)
+{
+    struct held *held = held_for(rows, slot, result, at, before, fault);
+    if (!held)
+        return false;
+    if (!GROW(slot->found, slot->n_found, slot->found_capacity))
+        return fault_no_memory(fault);
+    slot->found[slot->n_found++] = held;
+    return true;
 }
 
 static bool read_load(struct batch_rows *rows, struct load *load, const PGresult *result,
                       struct fault *fault)
 {
-    int at = 0, n_lines = PQntuples(result);
+    int n_lines = PQntuples(result);
+    bool reuses = !load->table->n_primary_key && is_by_key(load);
     for (int i = 0; i < rows->n_slots; i++) {
         struct slot *slot = rows->slots[i];
         if (slot->load != load || slot->loaded)
             continue;
-        slot->n_before = slot->n_found;
+        slot->before = reuses && slot->n_found > 0 ? slot->found[0] : NULL;
         slot->n_found = 0;
         slot->loaded = true;
         load->by_ordinal[slot->ordinal - 1] = slot;
     }
-    for (; at < n_lines; at++) {
+    for (int at = 0; at < n_lines; at++) {
         int ordinal = atoi(PQgetvalue(result, at, 0));
         assert(ordinal >= 1 && ordinal <= load->n_asked);
         struct slot *slot = load->by_ordinal[ordinal - 1];
-        struct held *before = slot->n_found < slot->n_before ? slot->found[slot->n_found] : NULL;
-        struct held *held = held_for(rows, slot, result, at, before, fault);
-        if (!held)
+        if (!read_line(rows, slot, result, at, slot->before, fault))
             return false;
-        if (!GROW(slot->found, slot->n_found, slot->found_capacity))
-            return fault_no_memory(fault);
-        slot->found[slot->n_found++] = held;
     }
     return true;
 }
 
-/* Rows that a slot had before and that are gone now must not look alive. */
-static void mark_absent(const struct load *load)
-{
-    for (int i = 0; i < load->n_asked; i++) {
-        struct slot *slot = load->by_ordinal[i];
-        assert(slot); /* every ordinal was given to a slot */
-        for (int f = slot->n_found; f < slot->n_before; f++)
-            slot->found[f]->row.state = ROW_ABSENT;
-    }
-}
-
 bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results, struct fault *fault)
 {
+    rows->round++;
     for (struct load *load = rows->loads; load; load = load->next) {
         if (load->statement < 0)
             continue;
@@ -309,21 +373,48 @@ bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results, st
         if (!ok)
             fault_no_memory(fault);
         ok = ok && read_load(rows, load, results[load->statement], fault);
-        if (ok)
-            mark_absent(load);
         free(load->by_ordinal);
         load->by_ordinal = NULL;
+        load->statement = -1;
         if (!ok)
             return false;
     }
+    for (int i = 0; rows->forgot && i < rows->n_held; i++)
+        if (rows->held[i]->row.state == ROW_FOUND && rows->held[i]->round != rows->round)
+            rows->held[i]->row.state = ROW_ABSENT;
+    rows->forgot = false;
     return true;
 }
 
-void batch_rows_forget(struct batch_rows *rows)
+void batch_rows_ask_anew(struct batch_rows *rows, int slot)
 {
-    HASH_CLEAR(hh, rows->held_by_identity);
+    rows->slots[slot]->loaded = false;
+}
+
+/* Asks for the row by its primary key, however it was found. */
+static bool want_held(struct batch_rows *rows, const struct held *held, struct fault *fault)
+{
+    char buffers[PRIMARY_KEY_MAX][CELL_BUFFER_BYTES];
+    const char *values[PRIMARY_KEY_MAX];
+    const struct table *table = held->row.table;
+    for (int i = 0; i < table->n_primary_key; i++)
+        values[i] = cell_write(&held->row.cells[table->primary_key[i]], buffers[i]);
+    return batch_rows_want(rows, table, table->primary_key, table->n_primary_key, values, "",
+                           fault) >= 0;
+}
+
+bool batch_rows_forget(struct batch_rows *rows, struct fault *fault)
+{
+    for (int i = 0; i < rows->n_held; i++) {
+        const struct held *held = rows->held[i];
+        if (held->row.state == ROW_FOUND && held->row.table->n_primary_key &&
+            !want_held(rows, held, fault))
+            return false;
+    }
     for (int i = 0; i < rows->n_slots; i++)
         rows->slots[i]->loaded = false;
+    rows->forgot = true;
+    return true;
 }
 
 int batch_rows_n_found(const struct batch_rows *rows, int slot)
@@ -375,8 +466,12 @@ struct row *batch_rows_adopt(struct batch_rows *rows, const struct table *table,
     if (!held || !fill_row(rows, &held->row, result, 0, fault))
         return NULL;
     held->row.xmin[0] = '\0';
+    held->round = rows->round;
     rows->spread = true;
-    return &held->row;
+    if (batch_rows_index(rows, held, PQgetvalue(result, 0, 1)))
+        return &held->row;
+    fault_no_memory(fault);
+    return NULL;
 }
 
 bool batch_rows_take_spread(struct batch_rows *rows)

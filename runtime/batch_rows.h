@@ -32,9 +32,13 @@ void batch_rows_add_loads(struct batch_rows *rows, struct pg_pipeline *pipeline)
 MUST_CHECK bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results,
                                       struct fault *fault);
 
-/* Forgets what was loaded: the next batch_rows_add_loads asks again for every slot. Rows are filled
- * anew in place; one that is gone becomes ROW_ABSENT. */
-void batch_rows_forget(struct batch_rows *rows);
+/* Loads one slot again with the next batch_rows_add_loads. */
+void batch_rows_ask_anew(struct batch_rows *rows, int slot);
+
+/* Forgets what was loaded: the next batch_rows_add_loads asks again for every slot and every row.
+ * Rows are filled anew in place; one that is gone becomes ROW_ABSENT. Nothing may be unsaved by the
+ * time the answer is read. */
+MUST_CHECK bool batch_rows_forget(struct batch_rows *rows, struct fault *fault);
 
 int batch_rows_n_found(const struct batch_rows *rows, int slot);
 struct row *batch_rows_found(const struct batch_rows *rows, int slot, int i);
@@ -65,9 +69,10 @@ enum version_check {
 MUST_CHECK bool batch_rows_keep(struct batch_rows *rows, struct row_change *change,
                                 enum version_check check, struct fault *fault);
 
-/* Adds the DELETE of a row that stands in the table; no change of it may be unsaved. */
-void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
-                           struct pg_pipeline *pipeline);
+/* Adds the DELETE of a row that stands in the table, after the saves. */
+MUST_CHECK bool batch_rows_add_delete(struct batch_rows *rows, struct row *row,
+                                      enum version_check check, struct pg_pipeline *pipeline,
+                                      struct fault *fault);
 
 /* True if a change kept since the last call may have altered what others loaded, beyond the values
  * that they see in memory. */
@@ -84,4 +89,4 @@ void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
 MUST_CHECK bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault);
 
 /* The saves were executed: the rows' versions are this transaction's own now. */
-void batch_rows_saved(struct batch_rows *rows);
+MUST_CHECK bool batch_rows_saved(struct batch_rows *rows, struct fault *fault);

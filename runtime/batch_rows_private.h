@@ -8,7 +8,6 @@
 
 enum {
     SCRATCH_BYTES_MAX = 64 << 20,
-    IDENTITY_BYTES = 48,
     SAVE_TEXTS = PG_PARAMS_MAX,
 };
 
@@ -31,17 +30,18 @@ struct slot {
     int number;
     int ordinal;
     bool loaded;
+    struct held *before; /* see held_for */
     struct held **found;
     int n_found;
-    int n_before;
     int found_capacity;
     UT_hash_handle hh;
 };
 
 struct held {
     struct row row;
-    char identity[IDENTITY_BYTES];
-    const int *id_columns; /* what finds the row again */
+    const char *identity;  /* equal for equal rows of the table; NULL = in no index */
+    int round;             /* of reading in which it was last filled */
+    const int *id_columns; /* what finds the row again; none: it cannot be found again */
     int n_id_columns;
     int n_updates; /* kept and not saved */
     bool merges;   /* all of them may become one UPDATE */
@@ -68,6 +68,8 @@ struct batch_rows {
     struct held **held;
     int n_held, held_capacity;
     struct held *held_by_identity;
+    int round;   /* of reading */
+    bool forgot; /* the next round fills every row that is still there */
     struct update *updates;
     int n_updates, updates_capacity;
     struct text scratch;
@@ -97,6 +99,10 @@ static inline bool batch_rows_grow(void **array, size_t size, int n, int *capaci
  * would be flattened by unnest. */
 const char *batch_rows_array_type(const struct column *column);
 void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n);
+
+/* The row's place in the index, after its primary key may have changed. False without memory. */
+MUST_CHECK bool batch_rows_index(struct batch_rows *rows, struct held *held, const char *ctid);
+void batch_rows_unindex(struct batch_rows *rows, struct held *held);
 
 /* Empties parameter text i for building. */
 void batch_rows_text(struct batch_rows *rows, int i);

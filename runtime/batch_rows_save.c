@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    NARROW_COLUMNS_MAX = 24, /* with the key's columns, at most 32, below PG_PARAMS_MAX */
+};
+
 /* ---- how values travel ---- */
 
 static bool travels_as_itself(const struct column *column)
@@ -71,8 +75,8 @@ static bool reshaped(const struct table *table, const uint64_t *assigned)
     for (int i = 0; i < table->n_columns; i++) {
         const struct column *column = &table->columns[i];
         bool as_given =
-            travels_as_itself(column) ||
-            (column->kind == COLUMN_TEXT && strcmp(column->type_name, "character varying") == 0);
+            strcmp(column->type_name, "character varying") == 0 ||
+            (travels_as_itself(column) && strcmp(column->type_name, column->plain_type) == 0);
         if (bit(assigned, i) && !as_given)
             return true;
     }
@@ -91,6 +95,16 @@ static bool touches_key(const struct table *table, const uint64_t *assigned)
     return false;
 }
 
+/* Without a key only the row's text could tell it from others, if that. */
+static bool can_be_found(const struct held *held, struct fault *fault)
+{
+    return held->n_id_columns > 0 ||
+           fault_set(
+               fault, FAULT_INVALID,
+               "table %s has no primary key: its rows cannot be changed or deleted one by one",
+               held->row.table->name);
+}
+
 bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum version_check check,
                      struct fault *fault)
 {
@@ -99,6 +113,8 @@ bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum ve
     size_t n_words = bit_words(table);
     if (!row_change_any(change))
         return true;
+    if (!can_be_found(held, fault))
+        return false;
     if (!held->assigned)
         held->assigned = region_take(rows->region, n_words * sizeof *held->assigned);
     if (!held->assigned || !GROW(rows->updates, rows->n_updates, rows->updates_capacity))
@@ -111,7 +127,7 @@ bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum ve
     for (size_t w = 0; w < n_words; w++)
         held->assigned[w] |= change->assigned[w];
     held->merges = held->merges && all_mergeable(table, change->assigned);
-    held->version_ignored = check == VERSION_IGNORED;
+    held->version_ignored = check == VERSION_IGNORED && (!held->n_updates || held->version_ignored);
     held->n_updates++;
     rows->updates[rows->n_updates++] = (struct update){.held = held,
                                                        .before = held->row.cells,
@@ -249,22 +265,45 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
     add_statement(rows, pipeline, n_rows, n_arrays);
 }
 
+/* So many columns of a row travel as one array of texts, and each such row in a statement of its
+ * own: a statement has only so many parameters. */
+static bool is_wide(const struct table *table, const uint64_t *assigned)
+{
+    int n_set = 0;
+    for (size_t w = 0; w < bit_words(table); w++)
+        n_set += __builtin_popcountll(assigned[w]);
+    return n_set > NARROW_COLUMNS_MAX;
+}
+
+static void add_assignment(struct text *sql, const struct column *column, bool wide, int param,
+                           int n)
+{
+    text_addf(sql, "%s%s = ", n > 1 ? ", " : "", column->quoted);
+    if (wide)
+        text_addf(sql, "CAST(($%d::text[])[%d] AS %s)", param, n, column->plain_type);
+    else
+        batch_rows_add_value(sql, column, "c", n);
+}
+
 static void add_update_sql(struct text *sql, const struct held *held, const uint64_t *assigned,
                            bool checks_version, int *n_arrays)
 {
     const struct table *table = held->row.table;
+    bool wide = is_wide(table, assigned);
     int param = held->n_id_columns + 1, n_set = 0;
     text_clear(sql);
     text_addf(sql, "WITH u AS (UPDATE %s t SET ", table->quoted);
     for (int c = 0; c < table->n_columns; c++) {
-        if (!bit(assigned, c))
-            continue;
-        text_addf(sql, "%s%s = ", n_set ? ", " : "", table->columns[c].quoted);
-        batch_rows_add_value(sql, &table->columns[c], "c", ++n_set);
+        if (bit(assigned, c))
+            add_assignment(sql, &table->columns[c], wide, param + 1, ++n_set);
+    }
+    if (wide) {
+        param++;
+        n_set = 0;
     }
     text_add_chars(sql, " FROM unnest(");
     add_key_types(sql, held, 2);
-    for (int c = 0; c < table->n_columns; c++)
+    for (int c = 0; c < table->n_columns && !wide; c++)
         if (bit(assigned, c))
             text_addf(sql, ", $%d::%s[]", ++param, batch_rows_array_type(&table->columns[c]));
     if (checks_version)
@@ -282,20 +321,27 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
     *n_arrays = param - 1;
 }
 
+/* True if both may stand in one statement. */
 static bool same_columns(const struct held *a, const struct held *b)
 {
-    return memcmp(a->assigned, b->assigned, bit_words(a->row.table) * sizeof *a->assigned) == 0;
+    if (a == b)
+        return true;
+    return !is_wide(a->row.table, a->assigned) &&
+           memcmp(a->assigned, b->assigned, bit_words(a->row.table) * sizeof *a->assigned) == 0;
 }
 
 static void add_update_values(struct batch_rows *rows, const struct held *held,
                               const struct cell *before, const struct cell *after,
                               const uint64_t *assigned)
 {
-    int at = held->n_id_columns;
+    int at = held->n_id_columns, step = is_wide(held->row.table, assigned) ? 0 : 1;
     add_keys(rows, held, before);
-    for (int c = 0; c < held->row.table->n_columns; c++)
-        if (bit(assigned, c))
-            add_cell(&rows->texts[at++], &after[c]);
+    for (int c = 0; c < held->row.table->n_columns; c++) {
+        if (!bit(assigned, c))
+            continue;
+        add_cell(&rows->texts[at], &after[c]);
+        at += step;
+    }
 }
 
 /* One UPDATE for all rows of the group that merge and have the same columns as updates[at]. */
@@ -351,9 +397,13 @@ static void add_group(struct batch_rows *rows, struct pg_pipeline *pipeline,
         if (held->merges && updates[i]->before == held->first_cells && !merged_earlier(updates, i))
             add_merged(rows, pipeline, updates, i, n);
     }
-    for (int i = 0; i < n; i++)
-        if (!updates[i]->held->merges)
-            add_single(rows, pipeline, updates[i], /* checks_version= */ false);
+    for (int i = 0; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        bool first = updates[i]->before == held->first_cells;
+        /* What a trigger or the like did before may have changed the row since it was locked. */
+        if (!held->merges)
+            add_single(rows, pipeline, updates[i], first && held->row.table->writes_spread);
+    }
 }
 
 void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
@@ -377,13 +427,16 @@ void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
     free(sorted);
 }
 
-void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
-                           struct pg_pipeline *pipeline)
+bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum version_check check,
+                           struct pg_pipeline *pipeline, struct fault *fault)
 {
     struct held *held = (struct held *)row;
+    if (!can_be_found(held, fault))
+        return false;
     struct text *sql = &rows->scratch;
     int n_keys = held->n_id_columns, n_arrays = begin_arrays(rows, n_keys + 1);
-    bool ignored = check == VERSION_IGNORED || !row->xmin[0];
+    /* Once it is saved, which checks the version, this transaction itself has changed it. */
+    bool ignored = check == VERSION_IGNORED || !row->xmin[0] || held->n_updates > 0;
     add_keys(rows, held, row->cells);
     pg_array_add(&rows->texts[n_keys], ignored ? NULL : row->xmin);
     text_clear(sql);
@@ -398,16 +451,27 @@ void batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
     text_add_chars(sql, "'rows changed by somebody else') FROM u");
     add_statement(rows, pipeline, 1, n_arrays);
     rows->spread = true;
+    return true;
 }
 
-void batch_rows_saved(struct batch_rows *rows)
+/* First all leave the index, then all enter it: keys may have been exchanged. */
+bool batch_rows_saved(struct batch_rows *rows, struct fault *fault)
 {
+    bool ok = true;
     for (int i = 0; i < rows->n_updates; i++) {
         struct held *held = rows->updates[i].held;
         held->n_updates = 0;
         held->row.xmin[0] = '\0';
+        if (held->row.table->n_primary_key)
+            batch_rows_unindex(rows, held);
+    }
+    for (int i = 0; i < rows->n_updates; i++) {
+        struct held *held = rows->updates[i].held;
+        if (held->row.table->n_primary_key && !held->identity)
+            ok = batch_rows_index(rows, held, /* ctid= */ "") && ok;
     }
     rows->n_updates = 0;
+    return ok || fault_no_memory(fault);
 }
 
 bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault)

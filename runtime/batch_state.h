@@ -71,6 +71,7 @@ struct batch {
     int at_begin, at_try, at_granted, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
+    bool ran_sql; /* a script's own: the session may not be as it was */
     bool failing; /* what is in memory must not be saved: nothing but ROLLBACK */
     LIST_ENTRY(batch) link;
 };

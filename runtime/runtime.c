@@ -14,6 +14,7 @@
 #include "sandbox.h"
 #include "scheduler.h"
 #include "script.h"
+#include "session_reset.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -82,6 +83,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->workflows);
     LIST_INIT(&runtime->executions);
     LIST_INIT(&runtime->batches);
+    LIST_INIT(&runtime->resets);
     uuid_draw(&runtime->uuids, runtime->process_id);
     /* the last eight digits are random; the first ones are the time */
     snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
@@ -107,6 +109,8 @@ static void stop_everything(struct runtime *runtime)
         recorder_abandon(runtime->recorder);
     while (!LIST_EMPTY(&runtime->batches))
         batch_abandon(LIST_FIRST(&runtime->batches));
+    while (!LIST_EMPTY(&runtime->resets))
+        session_reset_cancel(LIST_FIRST(&runtime->resets));
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         if (workflow->tables_request)

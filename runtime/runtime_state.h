@@ -37,6 +37,7 @@ struct runtime {
     LIST_HEAD(, workflow) workflows;
     LIST_HEAD(, execution) executions;
     LIST_HEAD(, batch) batches;
+    LIST_HEAD(, session_reset) resets;
 };
 
 /* The outcome is set: writes the history row where that was not done, and answers. */

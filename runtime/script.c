@@ -149,38 +149,77 @@ void script_push_row(struct script *script, lua_State *L, struct row *row, int s
     lua_pop(L, 1);
 }
 
-struct binding_request {
-    const struct data_plan *plan;
-    int slot;
-};
+static void bind_list(struct script *script, lua_State *L, const struct bound_data *data)
+{
+    const struct data_declaration *declaration = data->plan->declaration;
+    int n_found = batch_rows_n_found(script->rows, data->slot);
+    if (lua_getfield(L, -1, declaration->name) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_createtable(L, n_found, 0);
+        script_functions_list(L, data->slot, declaration->table);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, declaration->name);
+    }
+    for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > n_found; i--) {
+        lua_pushnil(L);
+        lua_rawseti(L, -2, i);
+    }
+    for (int i = 0; i < n_found; i++) {
+        script_push_row(script, L, batch_rows_found(script->rows, data->slot, i), data->slot,
+                        declaration->name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pop(L, 1);
+}
+
+/* With a row whose key the script has changed nothing is found: it stays. */
+static void bind_row_or_nil(struct script *script, lua_State *L, const struct bound_data *data)
+{
+    const struct data_declaration *declaration = data->plan->declaration;
+    if (batch_rows_n_found(script->rows, data->slot) > 0) {
+        script_push_row(script, L, batch_rows_found(script->rows, data->slot, 0), data->slot,
+                        declaration->name);
+        lua_setfield(L, -2, declaration->name);
+        return;
+    }
+    lua_getfield(L, -1, declaration->name);
+    const struct row_binding *binding = row_lua_binding(L, lua_gettop(L));
+    lua_pop(L, 1);
+    if (binding && !binding->dead)
+        return;
+    lua_pushnil(L);
+    lua_setfield(L, -2, declaration->name);
+}
 
 static void bind_data(struct script *script, lua_State *L, void *arg)
 {
-    const struct binding_request *request = arg;
-    const struct data_declaration *declaration = request->plan->declaration;
-    int n_found = batch_rows_n_found(script->rows, request->slot);
     lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
-    if (declaration->list) {
-        lua_createtable(L, n_found, 0);
-        script_functions_list(L, request->slot, declaration->table);
+    for (const struct bound_data *data = arg; data; data = data->next) {
+        if (data->plan->declaration->list)
+            bind_list(script, L, data);
+        else
+            bind_row_or_nil(script, L, data);
     }
-    for (int i = 0; i < n_found; i++) {
-        struct row *row = batch_rows_found(script->rows, request->slot, i);
-        script_push_row(script, L, row, request->slot, declaration->name);
-        if (!declaration->list)
-            break;
-        lua_rawseti(L, -2, i + 1);
-    }
-    if (declaration->list || n_found > 0)
-        lua_setfield(L, -2, declaration->name);
 }
 
 bool script_bind(struct script *script, const struct data_plan *plan, int slot, struct fault *fault)
 {
-    struct binding_request request = {.plan = plan, .slot = slot};
+    struct bound_data *data = region_take(script->region, sizeof *data);
+    if (!data)
+        return fault_no_memory(fault);
     if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
         return false;
-    return script_protect(script, bind_data, &request, fault);
+    *data = (struct bound_data){.plan = plan, .slot = slot};
+    if (!script_protect(script, bind_data, data, fault))
+        return false;
+    data->next = script->data;
+    script->data = data;
+    return true;
+}
+
+bool script_rebind(struct script *script, struct fault *fault)
+{
+    return script_protect(script, bind_data, script->data, fault);
 }
 
 static void offer_names(struct script *script, lua_State *L, void *arg)

@@ -33,7 +33,8 @@ enum request_kind {
 
 struct script_request {
     enum request_kind kind;
-    const char *text; /* SQL, or the table's name */
+    const char *place; /* "FILE:LINE", "" if not known */
+    const char *text;  /* SQL, or the table's name */
     double seconds;
     int list_slot; /* REQUEST_NEW by list:add: the slot of the list; otherwise -1 */
     int n_params;
@@ -71,6 +72,10 @@ struct row_change *script_row_at(struct script *script, int index);
 MUST_CHECK bool script_settle(struct script *script, struct fault *fault);
 int script_n_changes(const struct script *script);
 struct row_change *script_change(const struct script *script, int i);
+
+/* After a statement of the script's own and script_refresh: `data` gets the rows that are there
+ * now. A list keeps its table. */
+MUST_CHECK bool script_rebind(struct script *script, struct fault *fault);
 
 /* Changes were kept and saved, or rows were loaded anew: the script's copies start from the rows.
  */

@@ -35,8 +35,20 @@ static const char *keep(lua_State *L, struct script *script, const char *bytes, 
     return copy;
 }
 
+/* Where the script stands, "FILE:LINE". */
+static const char *place(lua_State *L, struct script *script)
+{
+    size_t n_bytes;
+    luaL_where(L, 1); /* "FILE:LINE: " */
+    const char *where = lua_tolstring(L, -1, &n_bytes);
+    const char *kept = n_bytes > 2 ? keep(L, script, where, n_bytes - 2) : "";
+    lua_pop(L, 1);
+    return kept;
+}
+
 static int ask(lua_State *L, struct script *script, enum request_kind kind, const char *text)
 {
+    script->request.place = place(L, script);
     script->request.kind = kind;
     script->request.text = text;
     script->request.list_slot = -1;
@@ -210,6 +222,7 @@ static int list_add(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
+    script->request.place = place(L, script);
     script->request.kind = REQUEST_NEW;
     script->request.text = lua_tostring(L, lua_upvalueindex(2));
     script->request.list_slot = (int)lua_tointeger(L, lua_upvalueindex(1));

@@ -8,6 +8,13 @@ struct bound_row {
     int slot; /* of batch_rows; -1 = made by the script */
 };
 
+/* A declaration and the slot of its rows. */
+struct bound_data {
+    struct bound_data *next;
+    const struct data_plan *plan;
+    int slot;
+};
+
 struct log_entry {
     struct log_entry *next;
     int level;
@@ -22,6 +29,7 @@ struct script {
     struct task *task;
     struct bound_row **bound;
     int n_bound, bound_capacity;
+    struct bound_data *data;
     int userdata_ref; /* registry: table of the rows' userdatas, as bound */
     int data_ref;     /* registry: the table `data` */
     struct script_request request;

@@ -189,23 +189,9 @@ void command_say(const struct command_line *line, const char *format, ...)
     fputc('\n', stderr);
 }
 
-/* Fifteen digits write 0.1 as 0.1. Where they would change a number, seventeen never do. */
-static char *write_json(const json_t *value)
-{
-    size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
-    char *text = json_dumps(value, flags | JSON_REAL_PRECISION(15));
-    json_t *again = text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
-    bool same = again && json_equal(value, again);
-    json_decref(again);
-    if (same)
-        return text;
-    free(text);
-    return json_dumps(value, flags | JSON_REAL_PRECISION(17));
-}
-
 void command_print_json(const json_t *value)
 {
-    char *text = value ? write_json(value) : NULL;
+    char *text = value ? json_write(value) : NULL;
     if (text)
         puts(text);
     else

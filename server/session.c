@@ -23,8 +23,7 @@ bool session_prepare(const struct command_line *line, struct session *session, s
 {
     *session = (struct session){
         .log = {.stream = stderr,
-                .least =
-                    command_line_has(line, OPTION_QUIET) ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING},
+                .least = command_line_has(line, OPTION_QUIET) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO},
     };
     if (!database_choose(line, &session->choice, fault))
         return false;

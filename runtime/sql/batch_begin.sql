@@ -7,6 +7,9 @@ SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('application_name', $1::text || ' until ' ||
            (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000 + $3::bigint)::bigint, true),
        pg_catalog.set_config('datestyle', 'ISO', true),
+       pg_catalog.set_config('intervalstyle', 'postgres', true),
+       pg_catalog.set_config('extra_float_digits', '1', true),
+       pg_catalog.set_config('bytea_output', 'hex', true),
        pg_catalog.set_config('synchronous_commit',
            CASE pg_catalog.current_setting('synchronous_commit')
                WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true),

@@ -8,14 +8,16 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"batch", batch_tests},
-    {"decimal", decimal_tests},
-    {"outcome", outcome_tests},
-    {"row", row_tests},
-    {"save", save_tests},
-    {"row_lua", row_lua_tests},
-    {"row_lua_json", row_lua_json_tests},
-    {"utf8", utf8_tests},
+    {"batch", batch_tests},     {"decimal", decimal_tests},
+    {"outcome", outcome_tests}, {"row", row_tests},
+    {"save", save_tests},       {"script", script_tests},
+    {"row_lua", row_lua_tests}, {"row_lua_json", row_lua_json_tests},
+    {"utf8", utf8_tests},       {"settings", settings_tests},
+    {"grant", grant_tests},     {"waiting", waiting_tests},
+    {"expiry", expiry_tests},   {"freeze", freeze_tests},
+    {"loss", loss_tests},       {"lost_answer", lost_answer_tests},
+    {"hosts", hosts_tests},     {"pressure", pressure_tests},
+    {"stop", stop_tests},
 };
 
 int main(int argc, char **argv)

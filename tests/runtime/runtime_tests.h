@@ -9,6 +9,7 @@ int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);
 int save_tests(void);
+int script_tests(void);
 int utf8_tests(void);
 int expiry_tests(void);
 int freeze_tests(void);
