@@ -205,7 +205,9 @@ static bool launch(struct start *start, struct fault *fault)
     snprintf(sockets, sizeof sockets, "unix_socket_directories=%s", start->dir.run);
     const char *const argv[] = {
         start->programs.postgres, "-D", start->dir.cluster, "-p", port, "-c", sockets, "-c",
-        "listen_addresses=",      NULL};
+        "listen_addresses=",
+        /* the role is called as our schema is: "$user" would put application tables there */
+        "-c", "search_path=public", NULL};
     start->n_launches++;
     return pg_server_account_make_dir(&start->account, start->dir.run, fault) &&
            pg_server_process_start(&start->account, argv, start->log_fd, &start->launched, fault);

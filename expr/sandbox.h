@@ -21,10 +21,9 @@ struct sandbox_limits {
     size_t expression_bytes;         /* that one evaluation may add to the state */
     int64_t script_instructions;     /* of one run of a task, over all its resumes */
     size_t script_bytes;             /* that one run may add to the state */
-    int64_t slice_us; /* a task that runs this long without yielding is made to yield */
-    int64_t
-        unyieldable_us; /* that it may then go on where no yield is possible: in a sort, a gsub */
-    int check_every;    /* instructions between two looks at the limits, at least 1 */
+    int64_t slice_us;                /* so long a task runs before it is made to yield */
+    int64_t unyieldable_us; /* it may then go on where it cannot yield, as in a sort or a gsub */
+    int check_every;        /* instructions between two looks at the limits, at least 1 */
 };
 
 /* 256 MiB; 100,000 instructions, 50 ms, 1 MiB; 10 million instructions, 16 MiB; slices of 3 ms,

@@ -131,9 +131,14 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct batch *batch = arg;
+    int64_t left_us = batch->wake_us - clock_monotonic_us();
+    struct timeval left = clock_timeval_us(left_us);
     (void)fd;
     (void)what;
-    batch_run(batch);
+    if (left_us > 0) /* the loop's clock is coarser than ours */
+        event_add(batch->timer, &left);
+    else
+        batch_run(batch);
 }
 
 enum {

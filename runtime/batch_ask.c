@@ -352,9 +352,10 @@ static void ask_about_table(struct batch *batch, const char *name)
 static void sleep_for(struct batch *batch, double seconds)
 {
     struct fault fault;
-    int64_t left_us = batch->deadline_us - clock_monotonic_us();
-    int64_t wanted_us = (int64_t)(seconds * 1e6);
-    struct timeval pause = clock_timeval_us(wanted_us < left_us ? wanted_us : left_us);
+    int64_t now_us = clock_monotonic_us();
+    int64_t wake_us = now_us + (int64_t)(seconds * 1e6);
+    batch->wake_us = wake_us < batch->deadline_us ? wake_us : batch->deadline_us;
+    struct timeval pause = clock_timeval_us(batch->wake_us - now_us);
     if (script_answer_nothing(batch->running->script, &fault))
         event_add(batch->timer, &pause);
     else

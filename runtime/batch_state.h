@@ -66,6 +66,7 @@ struct batch {
     int64_t granted_us;
     int64_t slack_us;    /* the database's deadline is at most so much earlier than ours */
     int64_t deadline_us; /* by ours, not before the database's */
+    int64_t wake_us;     /* the script sleeps until then */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */
     int at_begin, at_try, at_granted, at_commit, at_ask;

@@ -18,7 +18,7 @@ enum {
 
 static bool try_set_of(const char *const *texts, struct lock_set **out, struct fault *fault)
 {
-    struct lock_path *paths[N_TEXTS_MAX];
+    struct lock_path *paths[N_TEXTS_MAX] = {NULL};
     int n = 0;
     for (; texts[n]; n++)
         assert_true(lock_path_parse(texts[n], &paths[n], fault));

@@ -301,7 +301,7 @@ static void a_database_that_does_not_come_back_leaves_it_unknown(void **state)
     struct stage *stage = *state;
     struct scene scene;
     struct ending ending;
-    struct recipe recipe = {.waiting = "1s", .acquire = "1s"};
+    struct recipe recipe = {.waiting = "1s", .acquire = "4s"};
     open_scene(&scene, stage, &recipe);
     pg_proxy_strike(scene.proxy, PG_PROXY_CUT_AFTER_COMMIT, 0, 1);
     pg_proxy_set_away(scene.proxy, true);

@@ -107,11 +107,28 @@ static void a_first_run_works_out_of_the_box(void **state)
     program_done(&program);
 }
 
+/* The embedded role is called as the schema is, so PostgreSQL's usual search_path would put the
+ * application's tables into latchkey's own schema once that exists. */
+static void tables_of_the_application_stay_out_of_our_schema(void **state)
+{
+    struct place *place = *state;
+    struct program program;
+    program_run(&program, "migrate", "--data-dir", place->data_dir);
+    program_expect(&program, 0);
+    program_done(&program);
+    program_run(&program, "run", SAMPLES "/message-read/message-read.yaml", "--input",
+                "{\"message_id\":1}", "--data-dir", place->data_dir);
+    program_expect(&program, 0);
+    program_done(&program);
+}
+
 int command_db_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_starts_tells_its_url_and_stops, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_first_run_works_out_of_the_box, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tables_of_the_application_stay_out_of_our_schema, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests_name("command_db", tests, NULL, NULL);
 }
