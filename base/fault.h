@@ -37,8 +37,8 @@ struct fault {
 
 /* Fills *fault and is false, so that a failing path is one line:
  *     return fault_set(fault, FAULT_INVALID, "activity '%s' has no type", id);
- * Longer texts are cut; newlines become spaces. A macro, so that compilers and analysers see that it
- * is never true. */
+ * Longer texts are cut; newlines become spaces. A macro, so that compilers and analysers see that
+ * it is never true. */
 #define fault_set(...) (fault_write(__VA_ARGS__), fault_failed())
 void fault_write(struct fault *fault, enum fault_kind kind, const char *format, ...)
     FORMAT_ARGS(3, 4);

@@ -26,8 +26,8 @@ enum column_kind {
 
 struct column {
     const char *name;
-    const char *quoted;    /* by libpq's rules, ready for SQL */
-    const char *type_name; /* format_type: "integer", "character varying(20)": ready for a cast */
+    const char *quoted;     /* by libpq's rules, ready for SQL */
+    const char *type_name;  /* format_type: "integer", "character varying(20)": ready for a cast */
     const char *plain_type; /* the same without limits and below domains: to cast values to, since a
                                cast to varchar(20) cuts where an assignment refuses */
     enum column_kind kind;

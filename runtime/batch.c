@@ -298,11 +298,11 @@ static void hold_back_sharers(struct batch *batch, struct member *member)
     }
 }
 
-void batch_hold_back_refused(struct batch *batch)
+void batch_hold_back(struct batch *batch)
 {
     for (struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_REFUSED)
-            hold_back_later(member, FATE_REFUSED);
+        if (member->fate == FATE_REFUSED || member->fate == FATE_AGAIN)
+            hold_back_later(member, member->fate);
 }
 
 void member_drop_for_fault(struct member *member, const struct fault *fault)

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "runtime_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -47,8 +48,9 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
 {
     struct execution *execution = member->execution;
     int64_t delay_us = retry_delay_us(execution);
-    bool overdue = batch->granted_us &&
-                   clock_monotonic_us() + batch->slack_us + OVERDUE_SLACK_US >= batch->deadline_us;
+    int64_t ended_us = batch->lost_us ? batch->lost_us : clock_monotonic_us();
+    bool overdue =
+        batch->granted_us && ended_us + batch->slack_us + OVERDUE_SLACK_US >= batch->deadline_us;
     switch (batch_fault_meaning(fault)) {
     case MEANS_CONFLICT:
         if (execution_activity(execution)->on_conflict == ON_CONFLICT_FAIL)
@@ -78,7 +80,11 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
         return;
     case MEANS_SCHEMA:
         runtime_forget_tables(batch->runtime);
-        member_drop(member, STATUS_INVALID, fault->text);
+        if (execution->looked_anew || batch->state == BATCH_ASKING)
+            member_drop(member, STATUS_INVALID, fault->text);
+        else
+            again_or(member, STATUS_INVALID, fault->text, delay_us);
+        execution->looked_anew = true;
         return;
     case MEANS_REFUSED:
         member_drop(member,
@@ -100,12 +106,16 @@ void batch_again_one_by_one(struct batch *batch, int64_t pause_us)
 
 void batch_failed(struct batch *batch, const struct pg_answer *answer)
 {
+    enum fault_meaning meaning = batch_fault_meaning(&answer->fault);
+    assert(batch->members);
     int64_t pause_us = answer->connection_lost ? AWAY_PAUSE_US : 0;
     if (strcmp(answer->fault.sqlstate, "53200") == 0)
         pause_us = AWAY_PAUSE_US; /* the lock table is full: stand back */
     for (struct member *member = batch->members; member; member = member->next)
         if (!member->execution->attempts && member->fate != FATE_REFUSED)
             member->execution->attempts = 1;
+    if (!batch_is_alone(batch) && (meaning == MEANS_SCHEMA || meaning == MEANS_STALE_PLAN))
+        runtime_forget_tables(batch->runtime);
     if (!batch_is_alone(batch))
         batch_again_one_by_one(batch, pause_us);
     else if (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT)

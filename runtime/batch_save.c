@@ -96,7 +96,8 @@ static void on_looked_up(enum commit_fact fact, void *arg)
 static void look_up(struct batch *batch)
 {
     struct fault fault;
-    int64_t until_us = clock_monotonic_us() + LOOK_UP_US;
+    batch->lost_us = clock_monotonic_us();
+    int64_t until_us = batch->lost_us + LOOK_UP_US;
     for (struct member *member = batch->members; member; member = member->next)
         if (member->fate == FATE_KEPT && member->execution->run_until_us > until_us)
             until_us = member->execution->run_until_us;
@@ -162,7 +163,10 @@ void batch_save(struct batch *batch)
     batch_rows_add_saves(batch->rows, batch->pipeline);
     bool ok = batch_rows_ok(batch->rows, &fault) && add_history(batch, &fault);
     if (!ok) {
-        batch_drop_all(batch, STATUS_FAILED, fault.text);
+        if (batch_is_alone(batch))
+            batch_drop_all(batch, STATUS_FAILED, fault.text);
+        else
+            batch_again_one_by_one(batch, 0);
         batch_leave(batch);
         return;
     }

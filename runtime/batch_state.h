@@ -67,6 +67,7 @@ struct batch {
     int64_t slack_us;    /* the database's deadline is at most so much earlier than ours */
     int64_t deadline_us; /* by ours, not before the database's */
     int64_t wake_us;     /* the script sleeps until then */
+    int64_t lost_us;     /* when the commit's answer was lost; 0 = it was not */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */
     int at_begin, at_try, at_granted, at_commit, at_ask;
@@ -121,8 +122,9 @@ void batch_drop_all(struct batch *batch, enum execution_status status, const cha
 /* Adds the limits of what is left to the deadline. */
 void batch_add_limits(struct batch *batch);
 
-/* Members that stand behind a refused one on conflicting paths are refused with it. */
-void batch_hold_back_refused(struct batch *batch);
+/* Members that stand behind a refused one, or one that runs again, on conflicting paths share its
+ * fate. */
+void batch_hold_back(struct batch *batch);
 
 /* Decides for one member. */
 void member_drop(struct member *member, enum execution_status status, const char *reason);

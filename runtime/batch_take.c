@@ -18,6 +18,7 @@
 
 enum {
     ORDER_BYTES_MAX = 16 << 10,
+    TABLES_PAUSE_US = 2 * 1000,
 };
 
 static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -103,7 +104,7 @@ static bool want_row(struct batch *batch, struct member *member, struct scope *s
     const struct workflow *workflow = member->execution->workflow;
     const struct data_plan *plan = &workflow->data[i];
     const struct data_declaration *declaration = plan->declaration;
-    const char *values[PG_PARAMS_MAX];
+    const char *values[PG_PARAMS_MAX] = {NULL};
     lua_State *L = sandbox_lua(batch->runtime->sandbox);
     for (int k = 0; k < declaration->n_keys; k++) {
         const struct column *column = &plan->table->columns[plan->columns[k]];
@@ -156,14 +157,21 @@ static bool want_rows(struct batch *batch, struct member *member, struct fault *
     return ok;
 }
 
-/* Members whose keys cannot be evaluated end here, before anything is sent. */
+/* Members whose keys cannot be evaluated end here, before anything is sent; those whose tables have
+ * changed run once these are looked up. */
 static void want_all_rows(struct batch *batch)
 {
     struct fault fault;
-    for (struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_OPEN && !want_rows(batch, member, &fault))
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_OPEN)
+            continue;
+        if (!runtime_has_tables(member->execution->workflow, &fault) && !fault.kind)
+            member_again(member, /* alone= */ false, TABLES_PAUSE_US);
+        else if (fault.kind || !want_rows(batch, member, &fault))
             member_drop(member, fault.kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
                         fault.text);
+    }
+    batch_hold_back(batch);
 }
 
 /* A transaction that is not READ COMMITTED would read data older than its lock. */
@@ -186,12 +194,15 @@ static void note_grant(struct batch *batch, const struct pg_answer *answer)
 static void start_running(struct batch *batch, const struct pg_answer *answer)
 {
     struct fault fault;
-    if (!batch_rows_read_loads(batch->rows, answer->results, &fault)) {
-        batch_drop_all(batch, STATUS_FAILED, fault.text);
-        batch_leave(batch);
+    if (batch_rows_read_loads(batch->rows, answer->results, &fault)) {
+        batch_run(batch);
         return;
     }
-    batch_run(batch);
+    if (batch_is_alone(batch))
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
+    else
+        batch_again_one_by_one(batch, 0);
+    batch_leave(batch);
 }
 
 static void refuse_isolation(struct batch *batch)
@@ -215,7 +226,7 @@ static void read_tries(struct batch *batch, const PGresult *result)
         if (*at)
             at++;
     }
-    batch_hold_back_refused(batch);
+    batch_hold_back(batch);
 }
 
 static bool anyone_open(const struct batch *batch)

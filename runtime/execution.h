@@ -48,6 +48,7 @@ struct execution {
     enum execution_state state;
     enum ready_line line;
     bool alone;       /* this run: a transaction of its own */
+    bool looked_anew; /* its tables, after the database did not know one or a column */
     bool out_of_time; /* its acquire time passed while it was taken */
     int attempts;     /* runs so far */
     int polls;        /* refusals in a row */

@@ -25,6 +25,7 @@ enum {
     LOOK_UP_TABLES_US = 10 * 1000 * 1000,
     LOOKS_LOST_MAX = 5, /* connections that a look-up of tables may lose in a row */
     QUERY_US = 30 * 1000 * 1000,
+    TRUST_TABLES_US = 2 * 1000 * 1000, /* what the catalogue said of a table in use */
 };
 
 struct runtime_options runtime_default_options(void)
@@ -323,6 +324,19 @@ static void schedule_waiting(struct workflow *workflow, const struct fault *faul
 
 static void look_up_tables(struct workflow *workflow);
 
+/* With tables that are known already only a look-up that finds something wrong changes anything. */
+static void end_look_up(struct workflow *workflow, const struct fault *fault)
+{
+    bool kept = workflow->tables == TABLES_KNOWN && fault->kind && fault->kind != FAULT_INVALID;
+    workflow->n_looks_lost = 0;
+    workflow->tables_until_us = clock_monotonic_us() + TRUST_TABLES_US;
+    if (!kept) {
+        workflow->tables = fault->kind ? TABLES_UNKNOWN : TABLES_KNOWN;
+        workflow->tables_fault = *fault;
+    }
+    schedule_waiting(workflow, fault->kind ? fault : NULL);
+}
+
 static void on_tables(struct pg_answer *answer, void *arg)
 {
     struct workflow *workflow = arg;
@@ -330,15 +344,14 @@ static void on_tables(struct pg_answer *answer, void *arg)
     struct fault fault = answer->fault;
     pg_pool_give(runtime->pool, workflow->tables_conn);
     workflow->tables_conn = NULL;
-    workflow->tables = TABLES_UNKNOWN;
     if (answer->connection_lost && ++workflow->n_looks_lost < LOOKS_LOST_MAX) {
         look_up_tables(workflow);
         return;
     }
-    workflow->n_looks_lost = 0;
-    bool ok = !fault.kind && workflow_learn_tables(workflow, runtime->catalogue, runtime->schema,
-                                                   answer->results, &fault);
-    schedule_waiting(workflow, ok ? NULL : &fault);
+    if (!fault.kind && workflow_learn_tables(workflow, runtime->catalogue, runtime->schema,
+                                             answer->results, &fault))
+        fault = (struct fault){0};
+    end_look_up(workflow, &fault);
 }
 
 static void on_tables_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
@@ -349,8 +362,7 @@ static void on_tables_connection(struct pg_conn *conn, const struct fault *fault
     workflow->tables_conn = conn;
     if (!conn) {
         failed = *fault;
-        workflow->tables = TABLES_UNKNOWN;
-        schedule_waiting(workflow, &failed);
+        end_look_up(workflow, &failed);
         return;
     }
     struct pg_pipeline *pipeline = pg_pipeline_new();
@@ -370,14 +382,25 @@ static void on_tables_connection(struct pg_conn *conn, const struct fault *fault
 static void look_up_tables(struct workflow *workflow)
 {
     struct fault fault;
-    if (workflow->tables != TABLES_UNKNOWN)
+    if (workflow->tables_request || workflow->tables_conn)
         return;
-    workflow->tables = TABLES_ASKED;
+    if (workflow->tables == TABLES_UNKNOWN)
+        workflow->tables = TABLES_ASKED;
     if (!pg_pool_take(workflow->runtime->pool, PG_POOL_ORDINARY, LOOK_UP_TABLES_US,
-                      on_tables_connection, workflow, &workflow->tables_request, &fault)) {
-        workflow->tables = TABLES_UNKNOWN;
-        schedule_waiting(workflow, &fault);
-    }
+                      on_tables_connection, workflow, &workflow->tables_request, &fault))
+        end_look_up(workflow, &fault);
+}
+
+bool runtime_has_tables(struct workflow *workflow, struct fault *fault)
+{
+    *fault = (struct fault){0};
+    if (workflow->tables == TABLES_KNOWN)
+        return true;
+    if (workflow->tables == TABLES_UNKNOWN && workflow->tables_fault.kind == FAULT_INVALID)
+        *fault = workflow->tables_fault;
+    else
+        look_up_tables(workflow);
+    return false;
 }
 
 void runtime_forget_tables(struct runtime *runtime)
@@ -412,6 +435,8 @@ void runtime_prepare(struct runtime *runtime, struct execution *execution)
 {
     struct workflow *workflow = execution->workflow;
     if (workflow->tables == TABLES_KNOWN) {
+        if (workflow->definition->n_data && clock_monotonic_us() > workflow->tables_until_us)
+            look_up_tables(workflow); /* beside the work: a trigger may have been added */
         scheduler_add(runtime->scheduler, execution);
         return;
     }

@@ -46,5 +46,9 @@ void runtime_conclude(struct runtime *runtime, struct execution *execution, bool
 /* Puts an execution into the queues, once its workflow's tables are known. */
 void runtime_prepare(struct runtime *runtime, struct execution *execution);
 
+/* Whether a workflow's tables are known. If not, they are being looked up, or *fault says what is
+ * wrong with them. */
+bool runtime_has_tables(struct workflow *workflow, struct fault *fault);
+
 /* The schema changed under us: descriptions of tables are looked up anew. */
 void runtime_forget_tables(struct runtime *runtime);

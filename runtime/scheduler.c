@@ -342,9 +342,16 @@ static void delay(struct scheduler *scheduler, struct execution *execution, int6
     arm(execution);
 }
 
+/* An acquire timeout of 0: its first refusal is the end. */
+static bool tries_once(const struct execution *execution)
+{
+    return execution_activity(execution)->acquire_timeout_ms == 0 && execution->attempts == 0;
+}
+
 void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
 {
     int64_t now_us = clock_monotonic_us();
+    execution->out_of_time = execution->out_of_time || tries_once(execution);
     if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
         return;
     if (!execution->refused_since_us)
@@ -362,11 +369,15 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
 
 void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
 {
-    if (execution->attempts > 0) { /* it ran: until acquire plus waiting timeout are spent */
+    /* it ran: until acquire plus waiting timeout are spent; or its one try was not refused */
+    if (execution->attempts > 0 || tries_once(execution)) {
         execution->acquire_until_us = execution->run_until_us;
         execution->out_of_time = false;
     }
-    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
+    if (!put_back(scheduler, execution))
+        return;
+    arm(execution); /* its timer may have run out while it was taken */
+    if (execution->state != EXECUTION_READY)
         return;
     if (delay_us > 0)
         delay(scheduler, execution, delay_us);

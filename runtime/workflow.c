@@ -118,6 +118,10 @@ static bool learn_one(struct workflow *workflow, struct data_plan *plan, struct 
 {
     const struct data_declaration *declaration = plan->declaration;
     const struct table *table = plan->table;
+    if (declaration->n_keys > PG_PARAMS_MAX)
+        return fault_set(fault, FAULT_INVALID, "%s:%d: data.%s: more than %d columns",
+                         workflow->definition->file, declaration->line, declaration->name,
+                         PG_PARAMS_MAX);
     for (int k = 0; k < declaration->n_keys; k++) {
         const struct column *column = table_column(table, declaration->keys[k].column);
         if (!column)
@@ -158,8 +162,10 @@ bool workflow_learn_tables(struct workflow *workflow, struct catalogue *catalogu
 
 void workflow_forget_tables(struct workflow *workflow)
 {
-    if (workflow->tables == TABLES_KNOWN && workflow->definition->n_data)
-        workflow->tables = TABLES_UNKNOWN;
+    if (workflow->tables != TABLES_KNOWN || !workflow->definition->n_data)
+        return;
+    workflow->tables = TABLES_UNKNOWN;
+    workflow->tables_fault = (struct fault){0};
 }
 
 const struct definition *workflow_definition(const struct workflow *workflow)

@@ -45,6 +45,8 @@ struct workflow {
     struct pg_request *tables_request; /* of the look-up, until it has a connection */
     struct pg_conn *tables_conn;       /* lent for the look-up */
     int n_looks_lost;                  /* connections that it lost in a row */
+    int64_t tables_until_us;           /* KNOWN: looked up again after that */
+    struct fault tables_fault;         /* UNKNOWN: what the last look-up found wrong */
     LIST_ENTRY(workflow) link;
 };
 

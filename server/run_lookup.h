@@ -18,4 +18,4 @@ struct run_lookup {
  * handed runs under the status that its instance or its history tells, or as unknown. Runs the
  * loop. A database that cannot be asked makes all of them unknown. */
 void run_lookup(const struct run_lookup *lookup, const char *const *processes,
-                const struct run_handed_list *handed, struct run_totals *totals);
+                const struct run_handed_list *list, struct run_totals *totals);

@@ -122,9 +122,10 @@ static void saves_that_are_late_in_sum_do_not_commit(void **state)
 {
     struct stage *stage = *state;
     struct recipe recipe = {.waiting = "600ms",
-                            .script = "data.row.value = data.row.value + 1"
-                                      " objects.load(\"b\", { id = 1 }).value = 1"
-                                      " objects.load(\"c\", { id = 1 }).value = 1"};
+                            .script = "local b = objects.load(\"b\", { id = 1 })"
+                                      " local c = objects.load(\"c\", { id = 1 })"
+                                      " data.row.value = data.row.value + 1"
+                                      " b.value = 1 c.value = 1"};
     slow_triggers(stage->conn);
     fixture_exec(stage->conn,
                  "CREATE TABLE b (id int PRIMARY KEY, value int); INSERT INTO b VALUES (1, 0);"
@@ -276,7 +277,7 @@ static void a_process_that_learns_late_of_its_grant_has_no_more_time(void **stat
     peer_close(&peer);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int expiry_tests(void)
 {
@@ -293,5 +294,5 @@ int expiry_tests(void)
         TEST(a_process_stopped_while_it_waits_does_not_keep_what_it_is_granted),
         TEST(a_process_that_learns_late_of_its_grant_has_no_more_time),
     };
-    return cmocka_run_group_tests_name("expiry", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("expiry", tests, stage_open, stage_close);
 }

@@ -142,7 +142,7 @@ static void a_host_frozen_before_its_commit_is_ended(void **state)
     host_frozen_at(*state, PG_PROXY_HOLD_BEFORE_COMMIT);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int freeze_tests(void)
 {
@@ -152,5 +152,5 @@ int freeze_tests(void)
         TEST(a_host_frozen_while_it_takes_its_locks_is_ended),
         TEST(a_host_frozen_before_its_commit_is_ended),
     };
-    return cmocka_run_group_tests_name("freeze", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("freeze", tests, stage_open, stage_close);
 }

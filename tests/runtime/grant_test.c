@@ -179,6 +179,31 @@ static void zero_is_told_at_once_when_the_same_process_holds_the_path(void **sta
     peer_close(&peer);
 }
 
+/* Members of one batch that share a row: the second is sent back, which is no refusal. */
+static void the_one_try_is_not_spent_by_a_neighbour_s_trigger(void **state)
+{
+    enum { N = 6 };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending endings[N];
+    struct recipe recipe = {.acquire = "0s"};
+    fixture_exec(stage->conn,
+                 "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN RETURN NEW; END';"
+                 "CREATE TRIGGER nothing BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION"
+                 " nothing()");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    peer_run(&peer, workflow, "{\"id\":2}");
+    for (int i = 0; i < N; i++)
+        peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":1,\"path\":[\"p\",%d]}", i);
+    peer_finish(&peer, 5000);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(endings[i].status, STATUS_COMPLETED);
+    assert_int_equal(stage_total(stage), N + 1);
+    peer_close(&peer);
+}
+
 /* Submits on paths of which each conflicts with the next, and looks at the order of effects.
  * foreign: statements of another session meanwhile. */
 static void run_in_order(struct stage *stage, const char *script, const char *foreign)
@@ -267,7 +292,7 @@ static void a_session_takes_and_waits_like_a_host(void **state)
     PQfinish(other);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int grant_tests(void)
 {
@@ -278,10 +303,11 @@ int grant_tests(void)
         TEST(one_that_was_refused_a_path_keeps_none_of_the_others),
         TEST(an_acquire_timeout_of_zero_tries_once),
         TEST(zero_is_told_at_once_when_the_same_process_holds_the_path),
+        TEST(the_one_try_is_not_spent_by_a_neighbour_s_trigger),
         TEST(conflicting_paths_of_one_process_keep_their_order_in_batches),
         TEST(conflicting_paths_of_one_process_keep_their_order_one_by_one),
         TEST(conflicting_paths_keep_their_order_through_a_foreign_holder),
         TEST(a_session_takes_and_waits_like_a_host),
     };
-    return cmocka_run_group_tests_name("grant", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("grant", tests, stage_open, stage_close);
 }

@@ -243,7 +243,7 @@ static void the_counter_is_exact_when_hosts_are_killed(void **state)
     share_free(field, sizeof *field);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int hosts_tests(void)
 {
@@ -254,5 +254,5 @@ int hosts_tests(void)
         TEST(two_activities_with_one_path_exclude_each_other_over_hosts),
         TEST(the_counter_is_exact_when_hosts_are_killed),
     };
-    return cmocka_run_group_tests_name("hosts", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("hosts", tests, stage_open, stage_close);
 }

@@ -251,7 +251,7 @@ static void a_database_that_is_away_for_good_is_told_as_failed(void **state)
     pg_proxy_stop(proxy);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int loss_tests(void)
 {
@@ -265,5 +265,5 @@ int loss_tests(void)
         TEST(the_counter_is_exact_under_cuts_at_any_moment),
         TEST(a_database_that_is_away_for_good_is_told_as_failed),
     };
-    return cmocka_run_group_tests_name("loss", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("loss", tests, stage_open, stage_close);
 }

@@ -339,7 +339,29 @@ static void a_database_that_comes_back_in_time_is_asked(void **state)
     close_scene(&scene);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+/* However long it takes to learn that it did not: it was in time when the connection was lost. */
+static void a_long_look_up_does_not_make_it_expire(void **state)
+{
+    struct stage *stage = *state;
+    struct scene scene;
+    struct ending ending;
+    struct recipe recipe = {.waiting = "500ms", .acquire = "20s"};
+    open_scene(&scene, stage, &recipe);
+    pg_proxy_strike(scene.proxy, PG_PROXY_CUT_BEFORE_COMMIT, 0, 1);
+    pg_proxy_set_away(scene.proxy, true);
+    peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
+    peer_turn_until(&scene.peer, has_struck, scene.proxy, 5000);
+    pg_proxy_cut(scene.proxy);
+    peer_turn_for(&scene.peer, 700);
+    pg_proxy_set_away(scene.proxy, false);
+    peer_finish(&scene.peer, 10 * 1000);
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_int_equal(ending.attempts, 2);
+    assert_int_equal(stage_total(stage), 1);
+    close_scene(&scene);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int lost_answer_tests(void)
 {
@@ -359,6 +381,7 @@ int lost_answer_tests(void)
         TEST(an_answer_that_comes_too_late_is_looked_up),
         TEST(a_database_that_does_not_come_back_leaves_it_unknown),
         TEST(a_database_that_comes_back_in_time_is_asked),
+        TEST(a_long_look_up_does_not_make_it_expire),
     };
-    return cmocka_run_group_tests_name("lost_answer", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lost_answer", tests, stage_open, stage_close);
 }

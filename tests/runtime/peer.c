@@ -45,18 +45,34 @@ void stage_fill(PGconn *conn)
                        "INSERT INTO counter SELECT n, 0 FROM generate_series(1, 1000) AS n");
 }
 
-int stage_set_up(void **state)
+int stage_open(void **state)
 {
     struct stage *stage = calloc(1, sizeof *stage);
-    if (!stage || !fixture_database_new(stage->conninfo))
-        return -1;
-    stage->conn = fixture_connect(stage->conninfo);
-    stage_fill(stage->conn);
     *state = stage;
+    return stage && fixture_database_new(stage->conninfo) ? 0 : -1;
+}
+
+int stage_reset(void **state)
+{
+    struct stage *stage = *state;
+    char name[128];
+    PQfinish(stage->conn);
+    stage->conn = fixture_connect(stage->conninfo);
+    fixture_text(stage->conn, "SELECT current_database()::text", name, sizeof name);
+    fixture_execf(stage->conn, "ALTER DATABASE %s RESET ALL", name);
+    PQreset(stage->conn);
+    fixture_exec(stage->conn, "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE"
+                              " backend_type = 'client backend' AND datname = current_database()"
+                              " AND pid <> pg_backend_pid()");
+    fixture_exec(stage->conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
+                              "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
+                              " latchkey.definition, latchkey.instance, latchkey.execution,"
+                              " latchkey.commit_mark, latchkey.host; END IF; END'");
+    stage_fill(stage->conn);
     return 0;
 }
 
-int stage_tear_down(void **state)
+int stage_close(void **state)
 {
     struct stage *stage = *state;
     PQfinish(stage->conn);

@@ -13,15 +13,17 @@
 struct event;
 struct event_base;
 
-/* A database of its own, and a plain session in it; for a test's setup and teardown. The table
- * counter has the rows 1 to 1000 with value 0. */
+/* A database and a plain session in it. A group has one of its own, from stage_open to stage_close;
+ * stage_reset, the setup of each test, ends what the last one left: its sessions, its tables, what
+ * its hosts have persisted. The table counter has the rows 1 to 1000 with value 0. */
 struct stage {
     char conninfo[FIXTURE_CONNINFO_BYTES];
     PGconn *conn;
 };
 
-int stage_set_up(void **state);
-int stage_tear_down(void **state);
+int stage_open(void **state);
+int stage_reset(void **state);
+int stage_close(void **state);
 void stage_fill(PGconn *conn); /* makes and fills the table */
 
 int64_t stage_total(const struct stage *stage); /* of all counters */

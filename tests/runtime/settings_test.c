@@ -149,7 +149,7 @@ static void a_weaker_one_that_is_not_off_is_kept(void **state)
     see_setting(*state, "synchronous_commit = local", "local");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int settings_tests(void)
 {
@@ -163,5 +163,5 @@ int settings_tests(void)
         TEST(a_stronger_synchronous_commit_is_kept),
         TEST(a_weaker_one_that_is_not_off_is_kept),
     };
-    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("settings", tests, stage_open, stage_close);
 }

@@ -177,7 +177,7 @@ static void those_whose_history_is_being_written_are_told_what_they_came_to(void
     assert_nothing_stays(stage);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int stop_tests(void)
 {
@@ -189,5 +189,5 @@ int stop_tests(void)
         TEST(those_who_wait_for_a_lost_database_are_told),
         TEST(those_whose_history_is_being_written_are_told_what_they_came_to),
     };
-    return cmocka_run_group_tests_name("stop", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("stop", tests, stage_open, stage_close);
 }

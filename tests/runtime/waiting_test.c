@@ -260,7 +260,7 @@ static void a_waiter_is_not_starved_by_a_hot_path_of_another_host(void **state)
     is_not_starved_by(*state, crowd_at);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, stage_set_up, stage_tear_down)
+#define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int waiting_tests(void)
 {
@@ -273,5 +273,5 @@ int waiting_tests(void)
         TEST(a_waiter_is_not_starved_by_shared_holders_of_another_host),
         TEST(a_waiter_is_not_starved_by_a_hot_path_of_another_host),
     };
-    return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("waiting", tests, stage_open, stage_close);
 }

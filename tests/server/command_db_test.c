@@ -24,10 +24,14 @@ struct place {
 
 static int set_up(void **state)
 {
-    struct place *place = malloc(sizeof *place);
-    snprintf(place->directory, sizeof place->directory, "/tmp/latchkey-test-XXXXXX");
-    if (!mkdtemp(place->directory) || chmod(place->directory, 0711) != 0)
+    struct place *place = calloc(1, sizeof *place);
+    if (!place)
         return 1;
+    snprintf(place->directory, sizeof place->directory, "/tmp/latchkey-test-XXXXXX");
+    if (!mkdtemp(place->directory) || chmod(place->directory, 0711) != 0) {
+        free(place);
+        return 1;
+    }
     snprintf(place->data_dir, sizeof place->data_dir, "%s/data", place->directory);
     *state = place;
     return 0;

@@ -13,9 +13,11 @@
 static int set_up(void **state)
 {
     struct run_totals *totals = malloc(sizeof *totals);
+    if (!totals)
+        return 1;
     run_totals_init(totals);
     *state = totals;
-    return totals ? 0 : 1;
+    return 0;
 }
 
 static int tear_down(void **state)
