@@ -33,7 +33,7 @@ int sandbox_hook_interval(const struct sandbox *sandbox)
     if (sandbox->n_huge_blocks)
         most = 4;
     else if (sandbox->n_large_blocks)
-        most = 64;
+        most = 16;
     return interval < most ? interval : most;
 }
 

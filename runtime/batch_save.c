@@ -13,8 +13,7 @@
 #include <string.h>
 
 enum {
-    ROW_WAIT_BATCH_MS = 50,        /* one member's foreign row lock may not stop its neighbours */
-    LOOK_UP_US = 10 * 1000 * 1000, /* at least so long is asked what became of a commit */
+    ROW_WAIT_BATCH_MS = 50, /* one member's foreign row lock may not stop its neighbours */
 };
 
 static const char COMMIT_TEXT[] = "COMMIT";
@@ -97,7 +96,7 @@ static void look_up(struct batch *batch)
 {
     struct fault fault;
     batch->lost_us = clock_monotonic_us();
-    int64_t until_us = batch->lost_us + LOOK_UP_US;
+    int64_t until_us = batch->lost_us + batch->runtime->options.look_up_us;
     for (struct member *member = batch->members; member; member = member->next)
         if (member->fate == FATE_KEPT && member->execution->run_until_us > until_us)
             until_us = member->execution->run_until_us;

@@ -39,6 +39,7 @@ struct runtime_options runtime_default_options(void)
         .batch_members_max = 128,
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
+        .look_up_us = 10 * 1000 * 1000,
     };
 }
 

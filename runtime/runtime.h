@@ -27,10 +27,11 @@ struct runtime_options {
     int batch_members_max;      /* executions of one transaction */
     int batch_entries_max;      /* advisory locks of one transaction */
     int64_t connect_timeout_us; /* of one attempt */
+    int64_t look_up_us;         /* at least so long is asked what became of a lost commit */
     bool unnamed_only;          /* no prepared statements: for poolers that lose them */
 };
 
-/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1024 entries, 5 s. */
+/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1024 entries, 5 s, 10 s. */
 struct runtime_options runtime_default_options(void);
 
 /* *out is yours to runtime_free. Connects to nothing yet. */

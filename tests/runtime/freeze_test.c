@@ -124,6 +124,7 @@ static void host_frozen_at(struct stage *stage, enum pg_proxy_strike strike)
         peer_turn_for(&live, 20);
     assert_int_equal(next.n_told, 1);
     assert_int_equal(next.status, STATUS_COMPLETED);
+    pg_proxy_thaw(proxy);
     peer_finish(&frozen, 20 * 1000);
     assert_true(ending.status == STATUS_COMPLETED || ending.status == STATUS_EXPIRED);
     assert_int_equal(stage_total(stage), 2 + (ending.status == STATUS_COMPLETED));

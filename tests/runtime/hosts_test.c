@@ -106,7 +106,7 @@ static void hosts_get_a_fair_share_of_a_hot_path(struct stage *stage, const char
         nap_ms(10);
     nap_ms(300);
     set(&field->measuring);
-    nap_ms(long_or(10000, 2500));
+    nap_ms(long_or(10000, 2000));
     finish_field(field, pids, HOSTS);
     long least = field->completed[0], most = field->completed[0];
     for (int i = 1; i < HOSTS; i++) {
@@ -158,7 +158,7 @@ static void eight_processes_with_crossing_paths_never_deadlock(void **state)
     while (get(&field->n_ready) < HOSTS)
         nap_ms(10);
     set(&field->measuring);
-    nap_ms(long_or(10000, 2500));
+    nap_ms(long_or(10000, 2000));
     finish_field(field, pids, HOSTS);
     for (int i = 0; i < HOSTS; i++)
         assert_true(field->completed[i] > 0);

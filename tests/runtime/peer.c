@@ -59,6 +59,7 @@ int stage_reset(void **state)
     PQfinish(stage->conn);
     stage->conn = fixture_connect(stage->conninfo);
     fixture_text(stage->conn, "SELECT current_database()::text", name, sizeof name);
+    fixture_exec(stage->conn, "SET default_transaction_read_only = off");
     fixture_execf(stage->conn, "ALTER DATABASE %s RESET ALL", name);
     PQreset(stage->conn);
     fixture_exec(stage->conn, "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE"
@@ -68,6 +69,8 @@ int stage_reset(void **state)
                               "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
                               " latchkey.definition, latchkey.instance, latchkey.execution,"
                               " latchkey.commit_mark, latchkey.host; END IF; END'");
+    /* the role may have the name of latchkey's schema, which "$user" would then choose */
+    fixture_exec(stage->conn, "SET search_path = public");
     stage_fill(stage->conn);
     return 0;
 }
