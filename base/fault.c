@@ -1,11 +1,38 @@
 #include "fault.h"
 
+#include "utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/* One line of UTF-8, whatever came in: a text that was cut inside a character, or bytes that a
+ * script made up, would be refused by PostgreSQL and by JSON. */
+static void clean(char *text)
+{
+    char *out = text;
+    for (size_t left = strlen(text); left > 0;) {
+        size_t n_good = utf8_prefix(text, left, left);
+        memmove(out, text, n_good);
+        out += n_good;
+        text += n_good;
+        left -= n_good;
+        if (left > 0) {
+            *out++ = '?';
+            text++;
+            left--;
+            while (left > 0 && ((unsigned char)*text & 0xc0) == 0x80) {
+                text++;
+                left--;
+            }
+        }
+    }
+    *out = '\0';
+}
+
 static void one_line(char *text)
 {
+    clean(text);
     for (; *text; text++)
         if (*text == '\n' || *text == '\r')
             *text = ' ';

@@ -17,5 +17,8 @@ enum {
 MUST_CHECK bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out,
                           struct fault *fault);
 
+/* True if some string or key in it holds U+0000, which PostgreSQL cannot store. */
+bool json_has_zero(const json_t *value);
+
 /* One line, keys in insertion order. Yours to free; NULL without memory. */
 char *json_write(const json_t *value);

@@ -340,6 +340,12 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
         member_drop_for_fault(member, fault);
         return;
     }
+    if (json_has_zero(output)) {
+        json_decref(output);
+        member_drop(member, STATUS_FAILED,
+                    "output holds a zero character (U+0000), which PostgreSQL cannot store");
+        return;
+    }
     json_decref(member->execution->output); /* of a run that was undone */
     member->execution->output = output;
     if (!batch_keep_changes(batch, member, fault)) {

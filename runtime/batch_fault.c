@@ -18,6 +18,7 @@ static const struct meaning_row meanings[] = {
     {"25P04", MEANS_EXPIRED},    /* transaction timeout */
     {"57P01", MEANS_OVERDUE},    /* terminated by another session */
     {"57P", MEANS_AWAY},         /* crash shutdown, cannot connect now, database dropped */
+    {"08P01", MEANS_REFUSED},    /* a wrong number of parameters for a script's SQL */
     {"08", MEANS_AWAY},          /* connection exceptions */
     {"53", MEANS_AWAY},          /* insufficient resources: memory, lock table, connections, disk */
     {"0A000", MEANS_STALE_PLAN}, /* cached plan must not change result type */

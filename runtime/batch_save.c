@@ -131,8 +131,7 @@ static void on_saved(struct pg_answer *answer, void *arg)
         fault_set(&rolled_back.fault, FAULT_DATABASE, "the commit was answered by a rollback");
         batch_failed(batch, &rolled_back);
     } else if (answer->warned == batch->at_commit) {
-        conclude_kept(batch, STATUS_UNKNOWN, "the commit was answered with a warning");
-        batch_end(batch);
+        look_up(batch); /* a standby that did not confirm, a server in trouble: is it durable? */
     } else {
         conclude_kept(batch, STATUS_COMPLETED, NULL);
         batch_end(batch);

@@ -77,6 +77,13 @@ static bool evaluate_lock(struct execution *execution, struct fault *fault)
     return ok;
 }
 
+static bool input_can_be_kept(const struct execution *execution, struct fault *fault)
+{
+    return !json_has_zero(execution->input) ||
+           fault_set(fault, FAULT_INVALID,
+                     "input holds a zero character (U+0000), which PostgreSQL cannot store");
+}
+
 bool execution_new(struct runtime *runtime, const struct submission *submission,
                    struct execution **out, bool *refused, struct fault *fault)
 {
@@ -101,7 +108,8 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
         strncpy(execution->id, submission->id, sizeof execution->id - 1);
     else
         uuid_draw(&runtime->uuids, execution->id);
-    *refused = !definition_check_input(workflow->definition, execution->input, &why) ||
+    *refused = !input_can_be_kept(execution, &why) ||
+               !definition_check_input(workflow->definition, execution->input, &why) ||
                (activity->exclusive_lock && !evaluate_lock(execution, &why));
     if (*refused && why.kind == FAULT_EXHAUSTED) {
         execution_free(execution);

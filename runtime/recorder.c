@@ -24,6 +24,8 @@ struct recorder {
     struct pg_request *request;
     struct pg_conn *conn;
     struct pg_pipeline *pipeline;
+    int n_writing;
+    int rows_at_once; /* one after a refusal, so that a bad row does not take others with it */
 };
 
 static void start(struct recorder *recorder);
@@ -58,6 +60,16 @@ static void finish(struct recorder *recorder)
 static void on_written(struct pg_answer *answer, void *arg)
 {
     struct recorder *recorder = arg;
+    bool refused = answer->fault.kind && !answer->connection_lost;
+    if (refused && recorder->n_writing > 1) {
+        recorder->rows_at_once = 1;
+        TAILQ_CONCAT(&recorder->writing, &recorder->waiting, link);
+        TAILQ_CONCAT(&recorder->waiting, &recorder->writing, link);
+        finish(recorder);
+        return;
+    }
+    if (!refused && TAILQ_EMPTY(&recorder->waiting))
+        recorder->rows_at_once = ROWS_AT_ONCE;
     if (answer->fault.kind && recorder->runtime->options.log)
         log_line(recorder->runtime->options.log, LOG_LEVEL_WARNING, "runtime",
                  "history rows were not written: %s", answer->fault.text);
@@ -74,10 +86,13 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
     recorder->request = NULL;
     recorder->conn = conn;
     history_init(&history);
-    for (int n = 0; n < ROWS_AT_ONCE && (execution = TAILQ_FIRST(&recorder->waiting)); n++) {
+    recorder->n_writing = 0;
+    for (int n = 0; n < recorder->rows_at_once && (execution = TAILQ_FIRST(&recorder->waiting));
+         n++) {
         TAILQ_REMOVE(&recorder->waiting, execution, link);
         TAILQ_INSERT_TAIL(&recorder->writing, execution, link);
         history_add_dropped(&history, execution);
+        recorder->n_writing = n + 1;
     }
     pg_pipeline_clear(recorder->pipeline);
     bool sent = conn &&
@@ -133,6 +148,7 @@ bool recorder_new(struct runtime *runtime, struct recorder **out, struct fault *
     if (!recorder)
         return fault_no_memory(fault);
     recorder->runtime = runtime;
+    recorder->rows_at_once = ROWS_AT_ONCE;
     TAILQ_INIT(&recorder->waiting);
     TAILQ_INIT(&recorder->writing);
     TAILQ_INIT(&recorder->ready);

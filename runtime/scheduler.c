@@ -394,6 +394,10 @@ static void note_away(struct scheduler *scheduler, const struct fault *fault)
     /* that all connections are busy is no failure: who waits then just gets no lock */
     if (fault->kind == FAULT_EXHAUSTED || pg_fault_is_final(fault) ||
         pg_pool_trouble(scheduler->runtime->pool)) {
+        const struct log *log = scheduler->runtime->options.log;
+        if (!scheduler->away.kind && log)
+            log_line(log, LOG_LEVEL_WARNING, "runtime", "no database connection, trying on: %s",
+                     fault->text);
         scheduler->away = *fault;
         scheduler->away_us = clock_monotonic_us();
     }

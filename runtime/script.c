@@ -227,6 +227,7 @@ static void offer_names(struct script *script, lua_State *L, void *arg)
     struct fault *fault = arg;
     const struct execution *execution = script->execution;
     lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    sandbox_seal(L); /* `data.message = {}` would save nothing: it is an error */
     if (!scope_set_top(script->scope, "data", fault))
         luaL_error(L, "%s", fault->text);
     lua_newtable(L);
@@ -239,6 +240,7 @@ static void offer_names(struct script *script, lua_State *L, void *arg)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "paths");
+    script_functions_lock(L);
     if (!scope_set_top(script->scope, "lock", fault))
         luaL_error(L, "%s", fault->text);
 }

@@ -50,5 +50,8 @@ MUST_CHECK bool script_protect(struct script *script, script_body_fn *body, void
 void script_push_row(struct script *script, lua_State *L, struct row *row, int slot,
                      const char *name);
 
+/* Makes the table on top, `lock`, raise for what is not there yet. */
+void script_functions_lock(lua_State *L);
+
 /* Gives the table on top the methods of a list of rows. table is kept by the state. */
 void script_functions_list(lua_State *L, int slot, const char *table);

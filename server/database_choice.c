@@ -54,6 +54,11 @@ bool database_choose_schema(const struct command_line *line, char schema[SCHEMA_
                          "%s: '%s' is no name of a schema: lower-case letters, digits and "
                          "underscores, at most 63, no digit first",
                          from, name);
+    if (strcmp(name, "public") == 0 || strcmp(name, "information_schema") == 0)
+        return fault_set(fault, FAULT_INVALID,
+                         "%s: '%s' is not latchkey's to use: it takes a "
+                         "schema of its own",
+                         from, name);
     if (strncmp(name, "pg_", 3) == 0)
         return fault_set(fault, FAULT_INVALID, "%s: names that begin with pg_ are PostgreSQL's own",
                          from);

@@ -12,6 +12,10 @@ enum {
     CHUNK_BYTES = 16 * 1024,
 };
 
+/* Several first runs at once: one loads, the others wait and then see that it was done. Held until
+ * the connection is closed. */
+static const char LOCK[] = "SELECT pg_advisory_lock(hashtextextended('latchkey schema.sql', 0))";
+
 /* What was loaded is remembered beside the tables that it made, not in latchkey's own schema. */
 static const char PREPARE[] = "CREATE TABLE IF NOT EXISTS public.latchkey_loaded"
                               " (file text PRIMARY KEY, text_md5 text NOT NULL, loaded_at "
@@ -63,7 +67,8 @@ static bool load(struct session *session, struct pg_conn *conn, const char *file
                  bool *loaded, struct fault *fault)
 {
     int n_rows = 0;
-    if (!call(session, conn, PREPARE, NULL, NULL, &n_rows, fault) ||
+    if (!call(session, conn, LOCK, NULL, NULL, &n_rows, fault) ||
+        !call(session, conn, PREPARE, NULL, NULL, &n_rows, fault) ||
         !call(session, conn, WAS_LOADED, file, text, &n_rows, fault))
         return false;
     if (n_rows > 0)

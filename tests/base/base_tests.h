@@ -7,4 +7,5 @@ int json_tests(void);
 int log_tests(void);
 int region_tests(void);
 int text_tests(void);
+int utf8_tests(void);
 int uuid_tests(void);

@@ -8,6 +8,7 @@ int main(void)
     n_failed += log_tests();
     n_failed += region_tests();
     n_failed += text_tests();
+    n_failed += utf8_tests();
     n_failed += uuid_tests();
     return n_failed != 0;
 }

@@ -53,7 +53,7 @@ static const struct hang hangs[] = {
      "ran over"},
     {"local function f(n) if n == 0 then while true do pcall(error) end end return 1 + f(n - 1) "
      "end "
-     "return f(60000)",
+     "return f(20000)",
      "over"},
 
     /* Memory. */

@@ -19,7 +19,6 @@ static const struct {
     {"statements", statements_tests},
     {"row_lua", row_lua_tests},
     {"row_lua_json", row_lua_json_tests},
-    {"utf8", utf8_tests},
     {"settings", settings_tests},
     {"grant", grant_tests},
     {"waiting", waiting_tests},

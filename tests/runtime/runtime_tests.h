@@ -13,7 +13,6 @@ int schema_change_tests(void);
 int script_objects_tests(void);
 int script_tests(void);
 int statements_tests(void);
-int utf8_tests(void);
 int expiry_tests(void);
 int freeze_tests(void);
 int hosts_tests(void);

@@ -1,4 +1,4 @@
-#include "runtime_tests.h"
+#include "base_tests.h"
 #include "utf8.h"
 
 #include <setjmp.h>
