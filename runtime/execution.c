@@ -77,6 +77,30 @@ static bool evaluate_lock(struct execution *execution, struct fault *fault)
     return ok;
 }
 
+/* A field that is null is an absent one: `input.name == nil`. The object itself where there is
+ * none. */
+static json_t *without_nulls(const json_t *input)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+    json_t *copy = NULL;
+    bool any = false;
+    json_object_foreach((json_t *)input, name, value)
+    {
+        any = any || json_is_null(value);
+    }
+    if (!any)
+        return json_incref((json_t *)input);
+    copy = json_copy((json_t *)input);
+    json_object_foreach_safe(copy, next, name, value)
+    {
+        if (json_is_null(value))
+            json_object_del(copy, name);
+    }
+    return copy;
+}
+
 static bool input_can_be_kept(const struct execution *execution, struct fault *fault)
 {
     return !json_has_zero(execution->input) ||
@@ -89,13 +113,17 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
 {
     struct workflow *workflow = submission->workflow;
     struct execution *execution = calloc(1, sizeof *execution);
+    json_t *input = without_nulls(submission->input);
     struct fault why;
-    if (!execution)
+    if (!execution || !input) {
+        free(execution);
+        json_decref(input);
         return fault_no_memory(fault);
+    }
     execution->runtime = runtime;
     execution->workflow = workflow;
     execution->plan = &workflow->activities[workflow->definition->start];
-    execution->input = json_incref((json_t *)submission->input);
+    execution->input = input;
     LIST_INSERT_HEAD(&runtime->executions, execution, everyone);
     runtime->n_running++;
     execution->done = submission->done;

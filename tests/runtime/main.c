@@ -27,6 +27,7 @@ static const struct {
     {"loss", loss_tests},
     {"lost_answer", lost_answer_tests},
     {"hosts", hosts_tests},
+    {"hostile", hostile_tests},
     {"pressure", pressure_tests},
     {"stop", stop_tests},
 };

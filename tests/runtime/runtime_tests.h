@@ -15,6 +15,7 @@ int script_tests(void);
 int statements_tests(void);
 int expiry_tests(void);
 int freeze_tests(void);
+int hostile_tests(void);
 int hosts_tests(void);
 int loss_tests(void);
 int lost_answer_tests(void);
