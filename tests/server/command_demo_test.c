@@ -11,41 +11,12 @@
 
 #include <cmocka.h>
 
-#include "postgres_fixture.h"
+#include "message_database.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
 #define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
-
-struct database {
-    char conninfo[FIXTURE_CONNINFO_BYTES];
-    PGconn *conn;
-};
-
-static int set_up(void **state)
-{
-    struct database *database = calloc(1, sizeof *database);
-    if (!database || !fixture_database_new(database->conninfo))
-        return 1;
-    setenv("LATCHKEY_DATABASE", database->conninfo, 1);
-    database->conn = fixture_connect(database->conninfo);
-    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
-                                 " read bigint NOT NULL DEFAULT 0);"
-                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
-    *state = database;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct database *database = *state;
-    unsetenv("LATCHKEY_DATABASE");
-    PQfinish(database->conn);
-    fixture_database_drop(database->conninfo);
-    free(database);
-    return 0;
-}
 
 static void expect_rows(const struct program *program)
 {
@@ -65,7 +36,7 @@ static void expect_rows(const struct program *program)
 
 static void it_plays_in_schemas_of_its_own_and_removes_them(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     int64_t before = fixture_int(database->conn, "SELECT count(*) FROM pg_namespace");
     program_run(&program, "demo", "--quick", "--json");
@@ -96,7 +67,8 @@ static void without_a_database_it_starts_and_removes_its_own(void **state)
 
 int command_demo_tests(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, message_database_set_up, message_database_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(it_plays_in_schemas_of_its_own_and_removes_them),
         TEST(without_a_database_it_starts_and_removes_its_own),

@@ -11,44 +11,15 @@
 
 #include <cmocka.h>
 
-#include "postgres_fixture.h"
+#include "message_database.h"
 
 #include <stdio.h>
 
 #define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
 
-struct database {
-    char conninfo[FIXTURE_CONNINFO_BYTES];
-    PGconn *conn;
-};
-
-static int set_up(void **state)
-{
-    struct database *database = calloc(1, sizeof *database);
-    if (!database || !fixture_database_new(database->conninfo))
-        return 1;
-    setenv("LATCHKEY_DATABASE", database->conninfo, 1);
-    database->conn = fixture_connect(database->conninfo);
-    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
-                                 " read bigint NOT NULL DEFAULT 0);"
-                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
-    *state = database;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct database *database = *state;
-    unsetenv("LATCHKEY_DATABASE");
-    PQfinish(database->conn);
-    fixture_database_drop(database->conninfo);
-    free(database);
-    return 0;
-}
-
 static void a_changed_text_is_a_new_version_and_an_equal_one_is_not(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     program_run(&program, "publish", MESSAGE_READ);
     program_expect(&program, 0);
@@ -76,7 +47,7 @@ static void a_changed_text_is_a_new_version_and_an_equal_one_is_not(void **state
 
 static void one_invalid_file_keeps_all_from_being_published(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     program_run(&program, "migrate");
     program_expect(&program, 0);
@@ -92,7 +63,7 @@ static void one_invalid_file_keeps_all_from_being_published(void **state)
 
 static void migrate_may_be_repeated_and_takes_any_schema(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     for (int i = 0; i < 2; i++) {
         program_run(&program, "migrate", "--schema", "other", "--json");
@@ -137,7 +108,8 @@ static void history_lists_the_executions_of_an_instance(void **state)
 
 int command_publish_tests(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, message_database_set_up, message_database_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_changed_text_is_a_new_version_and_an_equal_one_is_not),
         TEST(one_invalid_file_keeps_all_from_being_published),

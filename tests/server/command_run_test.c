@@ -12,42 +12,13 @@
 #include <cmocka.h>
 
 #include "clock.h"
-#include "postgres_fixture.h"
+#include "message_database.h"
 #include "uuid.h"
 
 #include <signal.h>
 #include <stdio.h>
 
 #define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
-
-struct database {
-    char conninfo[FIXTURE_CONNINFO_BYTES];
-    PGconn *conn;
-};
-
-static int set_up(void **state)
-{
-    struct database *database = calloc(1, sizeof *database);
-    if (!database || !fixture_database_new(database->conninfo))
-        return 1;
-    setenv("LATCHKEY_DATABASE", database->conninfo, 1);
-    database->conn = fixture_connect(database->conninfo);
-    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
-                                 " read bigint NOT NULL DEFAULT 0);"
-                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
-    *state = database;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct database *database = *state;
-    unsetenv("LATCHKEY_DATABASE");
-    PQfinish(database->conn);
-    fixture_database_drop(database->conninfo);
-    free(database);
-    return 0;
-}
 
 static const char *member(const json_t *object, const char *key)
 {
@@ -63,7 +34,7 @@ static json_int_t number(const json_t *object, const char *key)
 
 static void one_run_answers_with_its_result(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     program_run(&program, "run", MESSAGE_READ, "--input", "{\"message_id\":7}", "--json");
     program_expect(&program, 0);
@@ -104,7 +75,7 @@ static void a_published_name_runs_too(void **state)
 
 static void many_runs_answer_with_totals(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     program_run(&program, "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "500",
                 "--json", "--quiet");
@@ -126,7 +97,7 @@ static void many_runs_answer_with_totals(void **state)
 
 static void each_line_of_a_file_is_an_input(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     char *file =
         program_file("{\"message_id\": 1}\n{\"message_id\": 2}\n{\"message_id\": \"x\"}\n");
@@ -157,7 +128,7 @@ static void a_missing_row_exits_5(void **state)
 /* A database of one's own gets no tables from us, even with a schema.sql at hand. */
 static void a_table_that_does_not_exist_is_invalid(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     fixture_exec(database->conn, "DROP TABLE message");
     program_run(&program, "run", MESSAGE_READ, "--input", "{\"message_id\":1}", "--json");
@@ -224,7 +195,7 @@ static void a_database_that_is_away_is_a_failure(void **state)
 
 static void a_signal_stops_it_and_totals_are_told(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     const char *const arguments[] = {"run",     MESSAGE_READ, "--vary", "message_id=1..10",
                                      "--count", "10000000",   "--json", NULL};
@@ -249,7 +220,8 @@ static void a_signal_stops_it_and_totals_are_told(void **state)
 
 int command_run_tests(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, message_database_set_up, message_database_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(one_run_answers_with_its_result),
         TEST(a_published_name_runs_too),

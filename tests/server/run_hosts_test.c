@@ -11,41 +11,12 @@
 
 #include <cmocka.h>
 
-#include "postgres_fixture.h"
+#include "message_database.h"
 
 #include <signal.h>
 #include <stdio.h>
 
 #define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
-
-struct database {
-    char conninfo[FIXTURE_CONNINFO_BYTES];
-    PGconn *conn;
-};
-
-static int set_up(void **state)
-{
-    struct database *database = calloc(1, sizeof *database);
-    if (!database || !fixture_database_new(database->conninfo))
-        return 1;
-    setenv("LATCHKEY_DATABASE", database->conninfo, 1);
-    database->conn = fixture_connect(database->conninfo);
-    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
-                                 " read bigint NOT NULL DEFAULT 0);"
-                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
-    *state = database;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct database *database = *state;
-    unsetenv("LATCHKEY_DATABASE");
-    PQfinish(database->conn);
-    fixture_database_drop(database->conninfo);
-    free(database);
-    return 0;
-}
 
 static json_int_t number(const json_t *object, const char *key)
 {
@@ -67,12 +38,13 @@ static int children_of(pid_t pid, pid_t *children, int n)
     return found;
 }
 
-static int64_t counter(const struct database *database)
+static int64_t counter(const struct message_database *database)
 {
     return fixture_int(database->conn, "SELECT coalesce(sum(read), 0) FROM message");
 }
 
-static void start_until(const struct database *database, struct program *program, int64_t wanted)
+static void start_until(const struct message_database *database, struct program *program,
+                        int64_t wanted)
 {
     const char *const arguments[] = {"run",   MESSAGE_READ, "--vary", "message_id=1..10", "--count",
                                      "20000", "--hosts",    "3",      "--json",           NULL};
@@ -81,7 +53,7 @@ static void start_until(const struct database *database, struct program *program
         usleep(5000);
 }
 
-static void expect_contract(const struct database *database, const json_t *totals)
+static void expect_contract(const struct message_database *database, const json_t *totals)
 {
     int64_t counted = counter(database);
     int64_t completed = number(totals, "completed");
@@ -96,7 +68,7 @@ static void expect_contract(const struct database *database, const json_t *total
 
 static void hosts_share_the_work_and_lose_nothing(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     program_run(&program, "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "2000",
                 "--hosts", "3", "--json", "--quiet");
@@ -113,7 +85,7 @@ static void hosts_share_the_work_and_lose_nothing(void **state)
 
 static void hosts_use_the_database_that_was_named(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     setenv("LATCHKEY_DATABASE", "host=/nowhere", 1);
     program_run(&program, "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "20",
@@ -126,7 +98,7 @@ static void hosts_use_the_database_that_was_named(void **state)
 
 static void the_others_go_on_when_a_host_is_killed(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     pid_t children[3];
     start_until(database, &program, 1000);
@@ -145,7 +117,7 @@ static void the_others_go_on_when_a_host_is_killed(void **state)
 
 static void what_nobody_was_left_to_do_has_failed(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     pid_t children[3];
     start_until(database, &program, 1000);
@@ -163,7 +135,7 @@ static void what_nobody_was_left_to_do_has_failed(void **state)
 
 static void hosts_end_with_the_process_that_started_them(void **state)
 {
-    struct database *database = *state;
+    struct message_database *database = *state;
     struct program program;
     pid_t children[3];
     start_until(database, &program, 1000);
@@ -193,7 +165,8 @@ static void hosts_that_cannot_work_say_why(void **state)
 
 int run_hosts_tests(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, message_database_set_up, message_database_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hosts_share_the_work_and_lose_nothing),
         TEST(hosts_use_the_database_that_was_named),
