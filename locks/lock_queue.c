@@ -56,8 +56,8 @@ static void drop_node_if_empty(struct lock_queue *queue, struct lock_queue_node 
 {
     if (!lock_queue_node_is_empty(node))
         return;
-    HASH_DEL(queue->nodes,
-             node); /* NOLINT(clang-analyzer-core.NullDereference): it is in the table */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it is in the table */
+    HASH_DEL(queue->nodes, node);
     free(node);
 }
 

@@ -188,7 +188,7 @@ static bool add_list_fields(struct batch *batch, struct fields *fields, struct f
 static bool ask_new(struct batch *batch, struct fault *fault)
 {
     const struct table *table = batch->ask_table;
-    struct fields fields;
+    struct fields fields = {.n = 0};
     struct text sql;
     if (!read_fields(batch, 2, &fields, fault) || !add_list_fields(batch, &fields, fault))
         return false;
@@ -226,7 +226,7 @@ static bool want(struct batch *batch, const struct fields *fields, const char *o
 
 static bool ask_load(struct batch *batch, struct fault *fault)
 {
-    struct fields fields;
+    struct fields fields = {.n = 0};
     if (!read_fields(batch, 2, &fields, fault))
         return false;
     if (!table_is_key(batch->ask_table, fields.columns, fields.n))
@@ -264,7 +264,7 @@ static bool read_order(const struct table *table, const char *said, struct text 
 static bool ask_list(struct batch *batch, struct fault *fault)
 {
     lua_State *L = script_arguments(batch->running->script);
-    struct fields fields;
+    struct fields fields = {.n = 0};
     struct text order;
     text_init(&order, SQL_BYTES_MAX);
     if (!lua_checkstack(L, 4))

@@ -395,7 +395,7 @@ void batch_rows_ask_anew(struct batch_rows *rows, int slot)
 static bool want_held(struct batch_rows *rows, const struct held *held, struct fault *fault)
 {
     char buffers[PRIMARY_KEY_MAX][CELL_BUFFER_BYTES];
-    const char *values[PRIMARY_KEY_MAX];
+    const char *values[PRIMARY_KEY_MAX] = {NULL};
     const struct table *table = held->row.table;
     for (int i = 0; i < table->n_primary_key; i++)
         values[i] = cell_write(&held->row.cells[table->primary_key[i]], buffers[i]);
