@@ -71,12 +71,12 @@ static struct load *load_of(struct batch_rows *rows, const struct table *table, 
 }
 
 /* A text that is equal for equal questions: which load, then each value with its length. */
-static const char *question_text(struct batch_rows *rows, const struct load *load,
+static const char *question_text(struct batch_rows *rows, const struct load *load, int n_columns,
                                  const char *const *values)
 {
     text_clear(&rows->scratch);
     text_addf(&rows->scratch, "%p", (const void *)load);
-    for (int i = 0; i < load->n_columns; i++) {
+    for (int i = 0; i < n_columns; i++) {
         text_addf(&rows->scratch, "|%zu:", strlen(values[i]));
         text_add_chars(&rows->scratch, values[i]);
     }
@@ -110,7 +110,7 @@ int batch_rows_want(struct batch_rows *rows, const struct table *table, const in
                     struct fault *fault)
 {
     struct load *load = load_of(rows, table, columns, n_columns, order);
-    const char *question = load ? question_text(rows, load, values) : NULL;
+    const char *question = load ? question_text(rows, load, n_columns, values) : NULL;
     struct slot *slot = NULL;
     if (question) {
         HASH_FIND(hh, rows->slots_by_question, question, strlen(question), slot);
@@ -397,10 +397,10 @@ static bool want_held(struct batch_rows *rows, const struct held *held, struct f
     char buffers[PRIMARY_KEY_MAX][CELL_BUFFER_BYTES];
     const char *values[PRIMARY_KEY_MAX] = {NULL};
     const struct table *table = held->row.table;
-    for (int i = 0; i < table->n_primary_key; i++)
+    int n_columns = table->n_primary_key;
+    for (int i = 0; i < n_columns; i++)
         values[i] = cell_write(&held->row.cells[table->primary_key[i]], buffers[i]);
-    return batch_rows_want(rows, table, table->primary_key, table->n_primary_key, values, "",
-                           fault) >= 0;
+    return batch_rows_want(rows, table, table->primary_key, n_columns, values, "", fault) >= 0;
 }
 
 bool batch_rows_forget(struct batch_rows *rows, struct fault *fault)
