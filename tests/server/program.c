@@ -22,7 +22,7 @@ static _Noreturn void become(const struct program *program, const char *const *a
 {
     const char *argv[ARGUMENTS_MAX + 2] = {LATCHKEY_PROGRAM};
     int null_fd = open("/dev/null", O_RDONLY);
-    for (int i = 0; arguments[i] && i < ARGUMENTS_MAX; i++)
+    for (int i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
         argv[i + 1] = arguments[i];
     dup2(null_fd, STDIN_FILENO);
     dup2(program->out_fd, STDOUT_FILENO);
