@@ -1,8 +1,8 @@
 #include "utf8.h"
 
-/* The bytes of one well-formed character, 0 if there is none. */
-static size_t character(const unsigned char *bytes, size_t n_left)
+size_t utf8_character(const char *text, size_t n_left)
 {
+    const unsigned char *bytes = (const unsigned char *)text;
     unsigned char first = bytes[0];
     if (first < 0x80)
         return 1;
@@ -22,7 +22,7 @@ size_t utf8_prefix(const char *bytes, size_t n_bytes, size_t limit)
 {
     size_t at = 0;
     while (at < n_bytes) {
-        size_t length = character((const unsigned char *)bytes + at, n_bytes - at);
+        size_t length = utf8_character(bytes + at, n_bytes - at);
         if (length == 0 || at + length > limit)
             break;
         at += length;

@@ -2,5 +2,9 @@
 #pragma once
 #include <stddef.h>
 
+/* The bytes of the character that begins text, of which n_left (at least 1) bytes are there; 0 if
+ * none does. */
+size_t utf8_character(const char *text, size_t n_left);
+
 /* How many bytes from the start are whole, well-formed characters, at most limit of them. */
 size_t utf8_prefix(const char *bytes, size_t n_bytes, size_t limit);

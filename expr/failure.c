@@ -1,38 +1,19 @@
 #include "failure.h"
 
+#include "utf8.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Length of the well-formed UTF-8 sequence at bytes, 0 if there is none. */
-static size_t sequence_length(const unsigned char *bytes, size_t n_bytes)
-{
-    unsigned char first = bytes[0];
-    size_t length = first < 0x80   ? 1
-                    : first < 0xC2 ? 0
-                    : first < 0xE0 ? 2
-                    : first < 0xF0 ? 3
-                    : first < 0xF5 ? 4
-                                   : 0;
-    if (!length || length > n_bytes)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((bytes[i] & 0xC0) != 0x80)
-            return 0;
-    if ((first == 0xE0 && bytes[1] < 0xA0) || (first == 0xED && bytes[1] > 0x9F) ||
-        (first == 0xF0 && bytes[1] < 0x90) || (first == 0xF4 && bytes[1] > 0x8F))
-        return 0;
-    return length;
-}
-
 /* Scripts choose their error texts: only clean UTF-8 without control characters goes on. */
 static void copy_clean(char *out, size_t out_bytes, const char *bytes, size_t n_bytes)
 {
     size_t used = 0;
     for (size_t at = 0; at < n_bytes;) {
-        size_t length = sequence_length((const unsigned char *)bytes + at, n_bytes - at);
+        size_t length = utf8_character(bytes + at, n_bytes - at);
         size_t step = length ? length : 1;
         if (used + step >= out_bytes)
             break;

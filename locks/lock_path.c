@@ -4,6 +4,8 @@
 
 #include "lock_path.h"
 
+#include "utf8.h"
+
 #include <assert.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -45,25 +47,6 @@ static const struct own_root *find_own_root(const char *bytes, size_t n_bytes)
     return NULL;
 }
 
-/* Bytes of the well-formed UTF-8 sequence (Unicode, table 3-7) that begins here; 0 if none does. */
-static size_t utf8_sequence(const unsigned char *bytes, size_t n_bytes)
-{
-    unsigned char lead = bytes[0];
-    if (lead < 0x80)
-        return 1;
-    size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || n_bytes < length)
-        return 0;
-    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    if (bytes[1] < low || bytes[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (bytes[i] < 0x80 || bytes[i] > 0xBF)
-            return 0;
-    return length;
-}
-
 static bool needs_encoding(unsigned char byte, bool begins_path)
 {
     return byte < 0x20 || byte == 0x7F || byte == '%' || byte == '/' || byte == '*' ||
@@ -79,7 +62,7 @@ static bool check_segment(struct lock_segment segment, int number, struct fault 
                          LOCK_SEGMENT_BYTES_MAX);
     const unsigned char *bytes = (const unsigned char *)segment.bytes;
     for (size_t i = 0, step; i < segment.n_bytes; i += step) {
-        step = utf8_sequence(bytes + i, segment.n_bytes - i);
+        step = utf8_character((const char *)bytes + i, segment.n_bytes - i);
         if (step == 0)
             return fault_set(fault, FAULT_INVALID, "segment %d is not valid UTF-8", number);
     }
@@ -198,7 +181,7 @@ static const char *parse_segment(const char *text, const char *segment, struct f
             bad_byte(text, at, "a byte that must be encoded", fault);
             return NULL;
         } else {
-            step = utf8_sequence((const unsigned char *)at, (size_t)(end - at));
+            step = utf8_character((const char *)at, (size_t)(end - at));
         }
         if (step == 0) {
             bad_byte(text, at, "not UTF-8", fault);
