@@ -170,12 +170,28 @@ static const struct hang hangs[] = {
      slow},
 };
 
+/* The sanitizers make an instruction so slow that time ends a run before its count does. */
+#if defined(__SANITIZE_ADDRESS__)
+static const bool time_may_be_first = true;
+#else
+static const bool time_may_be_first = false;
+#endif
+
+static bool ran_out_of_time(const struct fault *fault)
+{
+    return strstr(fault->text, "ran over") && strstr(fault->text, " ms");
+}
+
 static void check(struct lua_fixture *fixture, const struct hang *hang, bool is_done, bool is_cut)
 {
     const char *part = hang->part;
     if (is_cut) {
-        if (!part || strcmp(part, slow) != 0)
+        bool may = part && (strcmp(part, slow) == 0 ||
+                            (time_may_be_first && strncmp(part, slow, sizeof slow - 1) == 0));
+        if (!may)
             fail_msg("%s: does not end", hang->text);
+    } else if (!is_done && time_may_be_first && ran_out_of_time(&fixture->fault)) {
+        assert_int_equal(fixture->fault.kind, FAULT_SCRIPT);
     } else if (!part && !is_done) {
         fail_msg("%s: %s", hang->text, fixture->fault.text);
     } else if (part && *part) {
