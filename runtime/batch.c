@@ -198,8 +198,11 @@ static void conclude(struct batch *batch)
             continue;
         if (member->script)
             script_flush_log(member->script);
-        runtime_conclude(batch->runtime, member->execution,
-                         /* recorded= */ member->fate == FATE_KEPT);
+        if (member->fate == FATE_KEPT && batch->committed)
+            runtime_go_on(batch->runtime, member->execution);
+        else
+            runtime_conclude(batch->runtime, member->execution,
+                             /* recorded= */ member->fate == FATE_KEPT);
     }
 }
 
@@ -322,6 +325,28 @@ void member_drop_for_fault(struct member *member, const struct fault *fault)
     member_drop(member, status, fault->text);
 }
 
+enum {
+    RETRY_FIRST_US = 100 * 1000,
+    RETRY_SHIFT_MAX = 6,
+};
+
+/* The script raised: again, if the activity has retries left. */
+static void member_fail(struct member *member, const struct fault *fault)
+{
+    struct execution *execution = member->execution;
+    if (fault->kind != FAULT_SCRIPT ||
+        execution->failures >= execution_activity(execution)->retries) {
+        member_drop_for_fault(member, fault);
+        return;
+    }
+    int shift = execution->failures < RETRY_SHIFT_MAX ? execution->failures : RETRY_SHIFT_MAX;
+    execution->failures++;
+    execution_set_outcome(execution, STATUS_FAILED, fault->text);
+    execution_renew_time(execution);
+    member_again(member, /* alone= */ true,
+                 (int64_t)((double)((int64_t)RETRY_FIRST_US << shift) * (0.5 + clock_jitter())));
+}
+
 bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault)
 {
     const struct activity *activity = execution_activity(member->execution);
@@ -333,21 +358,33 @@ bool batch_keep_changes(struct batch *batch, struct member *member, struct fault
     return true;
 }
 
+/* Where the workflow goes from here, staged on the instance. */
+static bool stage_next(struct member *member, json_t *vars, json_t *output, struct fault *fault)
+{
+    struct execution *execution = member->execution;
+    const struct definition *definition = execution->workflow->definition;
+    enum instance_step step = STEP_ENDS;
+    int next;
+    if (!script_navigate(member->script, vars, &next, fault))
+        return false;
+    if (next >= 0)
+        step = definition->activities[next].wait_for ? STEP_IDLES : STEP_GOES_ON;
+    else
+        next = (int)(execution_activity(execution) - definition->activities);
+    instance_stage(&execution->instance, step, next, vars, output);
+    return true;
+}
+
 static void end_member_well(struct batch *batch, struct member *member, struct fault *fault)
 {
-    json_t *output = NULL;
-    if (!script_settle(member->script, fault) || !script_output(member->script, &output, fault)) {
-        member_drop_for_fault(member, fault);
-        return;
-    }
-    if (json_has_zero(output)) {
+    json_t *output = NULL, *vars = NULL;
+    if (!script_settle(member->script, fault) || !script_output(member->script, &output, fault) ||
+        !script_vars(member->script, &vars, fault) || !stage_next(member, vars, output, fault)) {
         json_decref(output);
-        member_drop(member, STATUS_FAILED,
-                    "output holds a zero character (U+0000), which PostgreSQL cannot store");
+        json_decref(vars);
+        member_fail(member, fault);
         return;
     }
-    json_decref(member->execution->output); /* of a run that was undone */
-    member->execution->output = output;
     if (!batch_keep_changes(batch, member, fault)) {
         batch->failing = true; /* half of its changes may be kept in memory: nothing is saved */
         member_drop_for_fault(member, fault);
@@ -374,7 +411,7 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
     switch (state) {
     case SCRIPT_ENDED: end_member_well(batch, member, fault); break;
     case SCRIPT_BLOCKED: member_drop(member, STATUS_BLOCKED, "the guard said no"); break;
-    case SCRIPT_FAILED: member_drop_for_fault(member, fault); break;
+    case SCRIPT_FAILED: member_fail(member, fault); break;
     case SCRIPT_ASKS:
         if (alone) {
             batch_ask(batch);
@@ -424,6 +461,12 @@ static bool bind_data(struct batch *batch, struct member *member)
 static bool start_member(struct batch *batch, struct member *member)
 {
     struct fault fault;
+    if (member->execution->parks) {
+        instance_stage(&member->execution->instance, STEP_IDLES,
+                       member->execution->workflow->definition->start, NULL, NULL);
+        member->fate = FATE_KEPT;
+        return true;
+    }
     member->execution->attempts++;
     member->execution->granted_us = batch->granted_us;
     batch->running = member;

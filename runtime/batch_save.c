@@ -3,6 +3,7 @@
  * is the command tag COMMIT and nothing else: the commit of a failed transaction is answered by
  * ROLLBACK without an error.
  */
+#include "batch_instances.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "history.h"
@@ -62,6 +63,17 @@ void batch_leave(struct batch *batch)
 
 /* ---- saving ---- */
 
+static void conclude_committed(struct batch *batch)
+{
+    batch->committed = true;
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_KEPT)
+            continue;
+        bool idles = member->execution->instance.next.step == STEP_IDLES;
+        execution_set_outcome(member->execution, idles ? STATUS_IDLE : STATUS_COMPLETED, NULL);
+    }
+}
+
 static void conclude_kept(struct batch *batch, enum execution_status status, const char *reason)
 {
     for (struct member *member = batch->members; member; member = member->next)
@@ -76,7 +88,7 @@ static void on_looked_up(enum commit_fact fact, void *arg)
     batch->lookup = NULL;
     switch (fact) {
     case COMMIT_HAPPENED:
-        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        conclude_committed(batch);
         batch_end(batch);
         return;
     case COMMIT_NEVER:
@@ -133,7 +145,7 @@ static void on_saved(struct pg_answer *answer, void *arg)
     } else if (answer->warned == batch->at_commit) {
         look_up(batch); /* a standby that did not confirm, a server in trouble: is it durable? */
     } else {
-        conclude_kept(batch, STATUS_COMPLETED, NULL);
+        conclude_committed(batch);
         batch_end(batch);
     }
 }
@@ -159,7 +171,8 @@ void batch_save(struct batch *batch)
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
     batch_rows_add_saves(batch->rows, batch->pipeline);
-    bool ok = batch_rows_ok(batch->rows, &fault) && add_history(batch, &fault);
+    bool ok = batch_rows_ok(batch->rows, &fault) && batch_instances_add_saves(batch, &fault) &&
+              add_history(batch, &fault);
     if (!ok) {
         if (batch_is_alone(batch))
             batch_drop_all(batch, STATUS_FAILED, fault.text);

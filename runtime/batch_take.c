@@ -4,6 +4,7 @@
  * is newer than the grant. Locks are tried; only a BATCH_WAIT waits, and loads in a second
  * pipeline.
  */
+#include "batch_instances.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "locks_sql.h"
@@ -143,7 +144,7 @@ static bool want_rows(struct batch *batch, struct member *member, struct fault *
 {
     int n_data = member->execution->workflow->definition->n_data;
     struct scope *scope = NULL;
-    if (n_data == 0)
+    if (n_data == 0 || member->execution->parks)
         return true;
     member->slots = region_take(&batch->region, (size_t)n_data * sizeof *member->slots);
     if (!member->slots)
@@ -194,6 +195,8 @@ static void note_grant(struct batch *batch, const struct pg_answer *answer)
 static void start_running(struct batch *batch, const struct pg_answer *answer)
 {
     struct fault fault;
+    if (batch->at_instances != NO_STATEMENT)
+        batch_instances_read(batch, answer->results[batch->at_instances]);
     if (batch_rows_read_loads(batch->rows, answer->results, &fault)) {
         batch_run(batch);
         return;
@@ -293,6 +296,7 @@ static void load_after_wait(struct batch *batch)
     }
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
+    batch->at_instances = batch_instances_add_read(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
     if (!batch_rows_ok(batch->rows, &fault)) {
         batch_drop_all(batch, STATUS_FAILED, fault.text);
@@ -355,6 +359,7 @@ void batch_take(struct batch *batch)
             return;
         }
         add_granted(batch);
+        batch->at_instances = batch_instances_add_read(batch);
         batch_rows_add_loads(batch->rows, batch->pipeline);
         if (!batch_rows_ok(batch->rows, &fault)) {
             give_up(batch, &fault);

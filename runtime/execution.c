@@ -1,7 +1,7 @@
 #include "execution.h"
 
 #include "clock.h"
-#include "lock_context.h"
+#include "execution_lock.h"
 #include "runtime_state.h"
 #include "text.h"
 
@@ -23,57 +23,25 @@ void execution_set_outcome(struct execution *execution, enum execution_status st
     execution->ended_us = clock_monotonic_us();
 }
 
-/* The whole system, for an activity that says no lock context. */
-static bool lock_everything(struct execution *execution, struct fault *fault)
-{
-    struct lock_path *path = NULL;
-    if (!lock_path_new(NULL, 0, &path, fault))
-        return false;
-    bool ok = lock_set_new(&path, 1, execution->runtime->schema, &execution->locks, fault);
-    lock_path_free(path);
-    return ok;
-}
-
 bool execution_scope(const struct execution *execution, struct scope *scope, struct fault *fault)
 {
-    json_t *vars = json_object();
+    const json_t *vars = execution->instance.vars;
+    json_t *none = vars ? NULL : json_object();
     json_t *activity = json_pack("{s:s}", "name", execution_activity(execution)->name);
     json_t *instance =
         json_pack("{s:s, s:s, s:i}", "id", execution->id, "workflow",
                   execution->workflow->definition->name, "version", execution->workflow->version);
-    bool ok = vars && activity && instance;
+    bool ok = (vars || none) && activity && instance;
     if (!ok)
         fault_no_memory(fault);
     ok = ok && scope_set_json(scope, "input", execution->input, fault) &&
-         scope_set_json(scope, "vars", vars, fault) &&
+         scope_set_json(scope, "vars", vars ? vars : none, fault) &&
+         (!execution->event || scope_set_json(scope, "event", execution->event, fault)) &&
          scope_set_json(scope, "activity", activity, fault) &&
          scope_set_json(scope, "instance", instance, fault);
-    json_decref(vars);
+    json_decref(none);
     json_decref(activity);
     json_decref(instance);
-    return ok;
-}
-
-static bool evaluate_lock(struct execution *execution, struct fault *fault)
-{
-    struct expression *context = execution->plan->lock_context;
-    if (!context)
-        return lock_everything(execution, fault);
-    struct scope *scope = NULL;
-    lua_State *L = sandbox_lua(execution->runtime->sandbox);
-    if (!scope_new(execution->runtime->sandbox, &scope, fault))
-        return false;
-    bool ok = execution_scope(execution, scope, fault) &&
-              lock_context_offer(execution->runtime->sandbox, scope, fault) &&
-              expression_evaluate(context, scope, fault);
-    if (ok) {
-        ok = lock_context_read(L, -1, execution->runtime->schema, &execution->locks, fault);
-        lua_pop(L, 1);
-        if (!ok)
-            fault_prefix(fault, "%s:%d: lock-context", execution->workflow->definition->file,
-                         execution_activity(execution)->lock_context.line);
-    }
-    scope_free(scope);
     return ok;
 }
 
@@ -108,45 +76,154 @@ static bool input_can_be_kept(const struct execution *execution, struct fault *f
                      "input holds a zero character (U+0000), which PostgreSQL cannot store");
 }
 
+void execution_renew_time(struct execution *execution)
+{
+    const struct activity *about = execution_activity(execution);
+    execution->acquire_until_us = clock_monotonic_us() + about->acquire_timeout_ms * 1000;
+    execution->run_until_us = execution->acquire_until_us + about->waiting_timeout_ms * 1000;
+}
+
+/* Puts it before an activity. False with what is wrong with its lock context. */
+static bool stand_before(struct execution *execution, int activity, struct fault *why)
+{
+    execution->plan = &execution->workflow->activities[activity];
+    const struct activity *about = execution_activity(execution);
+    execution->parks = execution->origin == ORIGIN_START && execution->first && about->wait_for;
+    execution->submitted_us = clock_monotonic_us();
+    execution_renew_time(execution);
+    return execution_lock_evaluate(execution, why);
+}
+
+static struct execution *new_execution(struct runtime *runtime, struct workflow *workflow,
+                                       runtime_done_fn *done, void *arg)
+{
+    struct execution *execution = calloc(1, sizeof *execution);
+    if (!execution)
+        return NULL;
+    execution->runtime = runtime;
+    execution->workflow = workflow;
+    execution->first = true;
+    execution->done = done;
+    execution->arg = arg;
+    LIST_INSERT_HEAD(&runtime->executions, execution, everyone);
+    runtime->n_running++;
+    return execution;
+}
+
+/* Its outcome if why says that it may not run. False only for memory. */
+static bool refuse(struct execution *execution, const struct fault *why, struct fault *fault)
+{
+    if (why->kind == FAULT_EXHAUSTED) {
+        execution_free(execution);
+        *fault = *why;
+        return false;
+    }
+    execution_set_outcome(execution, STATUS_INVALID, why->text);
+    return true;
+}
+
 bool execution_new(struct runtime *runtime, const struct submission *submission,
                    struct execution **out, bool *refused, struct fault *fault)
 {
     struct workflow *workflow = submission->workflow;
-    struct execution *execution = calloc(1, sizeof *execution);
-    json_t *input = without_nulls(submission->input);
+    struct execution *execution =
+        new_execution(runtime, workflow, submission->done, submission->arg);
     struct fault why;
-    if (!execution || !input) {
-        free(execution);
-        json_decref(input);
+    if (!execution)
+        return fault_no_memory(fault);
+    execution->origin = ORIGIN_START;
+    execution->plan = &workflow->activities[workflow->definition->start];
+    execution->input = without_nulls(submission->input);
+    if (!execution->input) {
+        execution_free(execution);
         return fault_no_memory(fault);
     }
-    execution->runtime = runtime;
-    execution->workflow = workflow;
-    execution->plan = &workflow->activities[workflow->definition->start];
-    execution->input = input;
-    LIST_INSERT_HEAD(&runtime->executions, execution, everyone);
-    runtime->n_running++;
-    execution->done = submission->done;
-    execution->arg = submission->arg;
-    execution->submitted_us = clock_monotonic_us();
-    const struct activity *activity = execution_activity(execution);
-    execution->acquire_until_us = execution->submitted_us + activity->acquire_timeout_ms * 1000;
-    execution->run_until_us = execution->acquire_until_us + activity->waiting_timeout_ms * 1000;
     if (submission->id)
         strncpy(execution->id, submission->id, sizeof execution->id - 1);
     else
         uuid_draw(&runtime->uuids, execution->id);
     *refused = !input_can_be_kept(execution, &why) ||
                !definition_check_input(workflow->definition, execution->input, &why) ||
-               (activity->exclusive_lock && !evaluate_lock(execution, &why));
-    if (*refused && why.kind == FAULT_EXHAUSTED) {
-        execution_free(execution);
-        *fault = why;
+               !stand_before(execution, workflow->definition->start, &why);
+    if (*refused && !refuse(execution, &why, fault))
         return false;
-    }
-    if (*refused)
-        execution_set_outcome(execution, STATUS_INVALID, why.text);
     *out = execution;
+    return true;
+}
+
+static int activity_index(const struct definition *definition, const char *name)
+{
+    const struct activity *activity = definition_activity(definition, name);
+    return activity ? (int)(activity - definition->activities) : -1;
+}
+
+bool execution_new_of_instance(struct runtime *runtime, const struct execution_of_instance *about,
+                               struct execution **out, bool *refused, struct fault *fault)
+{
+    struct execution *execution = new_execution(runtime, about->workflow, about->done, about->arg);
+    struct fault why;
+    if (!execution) {
+        struct instance dropped = about->instance;
+        instance_done(&dropped);
+        return fault_no_memory(fault);
+    }
+    int activity = activity_index(about->workflow->definition, about->activity);
+    strncpy(execution->id, about->id, sizeof execution->id - 1);
+    execution->origin = about->origin;
+    execution->input = json_incref(about->input);
+    execution->event = about->event ? json_incref(about->event) : NULL;
+    execution->instance = about->instance;
+    execution->plan = &about->workflow->activities[activity < 0 ? 0 : activity];
+    *refused = activity < 0 ? !fault_set(&why, FAULT_INVALID, "version %d has no activity '%s'",
+                                         about->workflow->version, about->activity)
+                            : !stand_before(execution, activity, &why);
+    if (*refused && !refuse(execution, &why, fault))
+        return false;
+    *out = execution;
+    return true;
+}
+
+static void reset_for_next(struct execution *execution)
+{
+    if (event_initialized(&execution->timer))
+        event_del(&execution->timer);
+    if (execution->ticket) {
+        struct lock_ticket *ticket = execution->ticket;
+        execution->ticket = NULL;
+        lock_queue_leave(ticket);
+    }
+    json_decref(execution->event);
+    execution->event = NULL;
+    execution->first = execution->alone = execution->looked_anew = execution->out_of_time = false;
+    execution->attempts = execution->failures = execution->polls = execution->slices = 0;
+    execution->refused_since_us = execution->granted_us = 0;
+    free(execution->reason);
+    execution->reason = NULL;
+}
+
+bool execution_committed(struct execution *execution, bool *refused)
+{
+    const struct definition *definition = execution->workflow->definition;
+    struct instance *instance = &execution->instance;
+    struct fault why;
+    bool stored = instance->next.step != STEP_ENDS;
+    int activity = instance->next.activity;
+    instance->steps += execution->parks ? 0 : 1;
+    instance_adopt(instance, stored);
+    *refused = false;
+    if (instance->next.step != STEP_GOES_ON)
+        return false;
+    reset_for_next(execution);
+    if (instance->steps >= definition->max_steps) {
+        execution->plan = &execution->workflow->activities[activity];
+        execution_set_outcome(execution, STATUS_FAILED,
+                              "it has run as many activities as max-steps allows");
+        *refused = true;
+    } else if (!stand_before(execution, activity, &why)) {
+        execution_set_outcome(
+            execution, why.kind == FAULT_EXHAUSTED ? STATUS_FAILED : STATUS_INVALID, why.text);
+        *refused = true;
+    }
     return true;
 }
 
@@ -162,17 +239,25 @@ void execution_free(struct execution *execution)
     execution->runtime->n_running--;
     lock_set_free(execution->locks);
     json_decref(execution->input);
-    json_decref(execution->output);
+    json_decref(execution->event);
+    instance_done(&execution->instance);
     free(execution->reason);
     free(execution);
+}
+
+int execution_paths(const struct execution *execution, const char **texts)
+{
+    int n = 0;
+    for (int i = 0; execution->locks && i < lock_set_n_paths(execution->locks); i++)
+        if (*lock_set_path(execution->locks, i) != '$')
+            texts[n++] = lock_set_path(execution->locks, i);
+    return n;
 }
 
 void execution_answer(struct execution *execution)
 {
     const char *paths[LOCK_SET_PATHS_MAX];
-    int n_paths = 0;
-    for (; execution->locks && n_paths < lock_set_n_paths(execution->locks); n_paths++)
-        paths[n_paths] = lock_set_path(execution->locks, n_paths);
+    int n_paths = execution_paths(execution, paths);
     int64_t until_us = execution->granted_us ? execution->granted_us : execution->ended_us;
     bool kept = execution_status_row(execution->status)->keeps_changes;
     struct result result = {
@@ -180,7 +265,7 @@ void execution_answer(struct execution *execution)
         .version = execution->workflow->version,
         .activity = execution_activity(execution)->name,
         .status = execution->status,
-        .output = kept ? execution->output : NULL,
+        .output = kept ? execution->instance.output : NULL,
         .reason = execution->reason ? execution->reason : "",
         .paths = paths,
         .n_paths = n_paths,
@@ -196,9 +281,11 @@ void execution_answer(struct execution *execution)
 
 void execution_add_paths(const struct execution *execution, struct text *out)
 {
-    for (int i = 0; execution->locks && i < lock_set_n_paths(execution->locks); i++) {
+    const char *paths[LOCK_SET_PATHS_MAX];
+    int n_paths = execution_paths(execution, paths);
+    for (int i = 0; i < n_paths; i++) {
         if (i)
             text_add_char(out, '\n');
-        text_add_chars(out, lock_set_path(execution->locks, i));
+        text_add_chars(out, paths[i]);
     }
 }

@@ -1,14 +1,17 @@
 /*
- * One run of an activity, from its submission to its answer.
+ * A run of an instance: one activity after the other, from its submission to its answer. Each
+ * activity passes through
  *
  *   PREPARING --> QUEUED --> READY --> TAKEN --> RECORDING --> answered and freed
- *                   ^          ^         |  \________________________^  (kept: recorded already)
- *                   |          \_________/ refused, or to be run again: it keeps its place
- *                   \--------------------/
+ *       ^           ^          ^         |  \________________________^  (kept: recorded already)
+ *       |           |          \_________/ refused, or to be run again: it keeps its place
+ *       |           \--------------------/
+ *       \-------------------------------/ committed, and another activity follows
  *
  * Who waits costs this struct, its lock set and its ticket; everything else is made when it runs.
  */
 #pragma once
+#include "instance.h"
 #include "lock_queue.h"
 #include "result.h"
 #include "runtime.h"
@@ -37,12 +40,24 @@ enum ready_line {
     READY_LINES,
 };
 
+/* Why it runs. */
+enum execution_origin {
+    ORIGIN_START,  /* a new instance */
+    ORIGIN_EVENT,  /* an event for an idle instance */
+    ORIGIN_RESUME, /* an instance that stopped, or whose host did */
+};
+
 struct execution {
     struct runtime *runtime;
     struct workflow *workflow;
     struct activity_plan *plan;
     char id[UUID_TEXT_BYTES];
+    enum execution_origin origin;
+    bool first; /* the activity is the run's first one */
+    bool parks; /* runs nothing: its first activity waits for an event */
     json_t *input;
+    json_t *event; /* owned: {"name", "payload"}, for the first activity; NULL = none */
+    struct instance instance;
     struct lock_set *locks;     /* NULL = the activity takes no lock */
     struct lock_ticket *ticket; /* NULL without locks, and before it queues */
     enum execution_state state;
@@ -50,7 +65,9 @@ struct execution {
     bool alone;       /* this run: a transaction of its own */
     bool looked_anew; /* its tables, after the database did not know one or a column */
     bool out_of_time; /* its acquire time passed while it was taken */
-    int attempts;     /* runs so far */
+    bool overtaken;   /* its instance is not as it was when the run began */
+    int attempts;     /* runs of the activity so far */
+    int failures;     /* of them, those that failed and were tried again */
     int polls;        /* refusals in a row */
     int slices;       /* turns it had at a waiter connection */
     int64_t submitted_us;
@@ -65,7 +82,6 @@ struct execution {
 
     enum execution_status status; /* the outcome, once known */
     char *reason;                 /* owned; NULL = none */
-    json_t *output;               /* owned; NULL = none */
     int64_t ended_us;
 
     runtime_done_fn *done;
@@ -78,6 +94,30 @@ MUST_CHECK bool execution_new(struct runtime *runtime, const struct submission *
                               struct execution **out, bool *refused, struct fault *fault);
 void execution_free(struct execution *execution);
 
+/* A run of an instance that has a row: an event for it, or its next activity. */
+struct execution_of_instance {
+    struct workflow *workflow;
+    const char *id;
+    enum execution_origin origin;
+    const char *activity;     /* that it stands before */
+    json_t *input;            /* a reference is kept */
+    json_t *event;            /* a reference is kept; NULL = none */
+    struct instance instance; /* its values are taken over, also on failure */
+    runtime_done_fn *done;
+    void *arg;
+};
+MUST_CHECK bool execution_new_of_instance(struct runtime *runtime,
+                                          const struct execution_of_instance *about,
+                                          struct execution **out, bool *refused,
+                                          struct fault *fault);
+
+/* The activity is tried again after a failure: its times count anew. */
+void execution_renew_time(struct execution *execution);
+
+/* What it did is committed: the instance is what it made of it. True if another activity follows;
+ * then it stands before that one, to be prepared, or *refused is true and its outcome set. */
+bool execution_committed(struct execution *execution, bool *refused);
+
 /* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. */
 void execution_set_outcome(struct execution *execution, enum execution_status status,
                            const char *reason);
@@ -85,10 +125,13 @@ void execution_set_outcome(struct execution *execution, enum execution_status st
 /* Tells done and frees the execution. */
 void execution_answer(struct execution *execution);
 
+/* The user's lock paths, latchkey's own left out; texts must have room for LOCK_SET_PATHS_MAX. */
+int execution_paths(const struct execution *execution, const char **texts);
+
 /* The paths, joined by line feeds, for its history row. */
 void execution_add_paths(const struct execution *execution, struct text *out);
 
-/* Makes input, vars, activity and instance visible in a scope. */
+/* Makes input, vars, event, activity and instance visible in a scope. */
 MUST_CHECK bool execution_scope(const struct execution *execution, struct scope *scope,
                                 struct fault *fault);
 

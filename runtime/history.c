@@ -4,7 +4,6 @@
 #include "runtime_sql.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum {
     HISTORY_BYTES_MAX = 64 << 20,
@@ -22,25 +21,13 @@ static void begin(struct text *texts, int n)
 void history_init(struct history *history)
 {
     *history = (struct history){0};
-    begin(history->instances, INSTANCE_COLUMNS);
     begin(history->executions, EXECUTION_COLUMNS);
 }
 
 void history_done(struct history *history)
 {
-    for (int i = 0; i < INSTANCE_COLUMNS; i++)
-        text_done(&history->instances[i]);
     for (int i = 0; i < EXECUTION_COLUMNS; i++)
         text_done(&history->executions[i]);
-}
-
-static void add_json(struct history *history, struct text *array, const json_t *value)
-{
-    char *json = value ? json_write(value) : NULL;
-    if (value && !json)
-        history->failed = true;
-    pg_array_add(array, json);
-    free(json);
 }
 
 static void add_ms(struct text *array, int64_t us)
@@ -75,20 +62,10 @@ static void add_execution(struct history *history, const struct execution *execu
 
 void history_add_kept(struct history *history, const struct execution *execution, int64_t now_us)
 {
-    enum history_kind kind = execution->workflow->definition->history;
-    struct text *column = history->instances;
-    if (kind == HISTORY_FULL)
-        add_execution(history, execution, STATUS_COMPLETED, now_us);
-    if (kind == HISTORY_NONE)
-        return;
-    pg_array_add(column++, execution->id);
-    pg_array_add(column++, execution->workflow->definition->name);
-    pg_array_add_int64(column++, execution->workflow->version);
-    pg_array_add(column++, execution_activity(execution)->name);
-    pg_array_add(column++, execution_status_row(STATUS_COMPLETED)->name);
-    add_json(history, column++, execution->input);
-    add_json(history, column++, execution->output);
-    history->n_instances++;
+    enum execution_status status =
+        execution->instance.next.step == STEP_IDLES ? STATUS_IDLE : STATUS_COMPLETED;
+    if (execution->workflow->definition->history == HISTORY_FULL && !execution->parks)
+        add_execution(history, execution, status, now_us);
 }
 
 void history_add_dropped(struct history *history, const struct execution *execution)
@@ -97,27 +74,19 @@ void history_add_dropped(struct history *history, const struct execution *execut
         add_execution(history, execution, execution->status, execution->ended_us);
 }
 
-static void add_statement(struct history *history, struct text *columns, int n,
-                          const char *process_id, const char *sql, struct pg_pipeline *pipeline)
-{
-    const char *params[EXECUTION_COLUMNS + 1];
-    for (int i = 0; i < n; i++) {
-        pg_array_end(&columns[i]);
-        params[i] = text_chars(&columns[i]);
-        history->failed = history->failed || columns[i].failed;
-    }
-    params[n] = process_id;
-    pg_pipeline_add(pipeline, PG_PREPARED, sql, n + 1, params);
-}
-
 bool history_add_statements(struct history *history, const char *process_id,
                             struct pg_pipeline *pipeline, struct fault *fault)
 {
-    if (history->n_instances)
-        add_statement(history, history->instances, INSTANCE_COLUMNS, process_id,
-                      SQL_INSTANCE_INSERT, pipeline);
-    if (history->n_executions)
-        add_statement(history, history->executions, EXECUTION_COLUMNS, process_id,
-                      SQL_EXECUTION_INSERT, pipeline);
+    const char *params[EXECUTION_COLUMNS + 1];
+    if (history->n_executions == 0)
+        return true;
+    for (int i = 0; i < EXECUTION_COLUMNS; i++) {
+        struct text *column = &history->executions[i];
+        pg_array_end(column);
+        params[i] = text_chars(column);
+        history->failed = history->failed || column->failed;
+    }
+    params[EXECUTION_COLUMNS] = process_id;
+    pg_pipeline_add(pipeline, PG_PREPARED, SQL_EXECUTION_INSERT, EXECUTION_COLUMNS + 1, params);
     return history->failed ? fault_no_memory(fault) : true;
 }

@@ -1,6 +1,6 @@
 /*
- * Rows about executions, gathered and written in one statement a table: the instance (of what was
- * kept) and the history row, as far as the workflow's `history` wants them.
+ * The history: one row an execution, as far as the workflow's `history` wants them, gathered and
+ * written in one statement.
  */
 #pragma once
 #include "execution.h"
@@ -8,14 +8,11 @@
 #include "text.h"
 
 enum {
-    INSTANCE_COLUMNS = 7,
     EXECUTION_COLUMNS = 10,
 };
 
 struct history {
-    struct text instances[INSTANCE_COLUMNS];
     struct text executions[EXECUTION_COLUMNS];
-    int n_instances;
     int n_executions;
     bool failed;
 };
@@ -23,7 +20,7 @@ struct history {
 void history_init(struct history *history);
 void history_done(struct history *history);
 
-/* An execution whose changes are committed in the same transaction; it completes its workflow. */
+/* An execution whose changes are committed in the same transaction. */
 void history_add_kept(struct history *history, const struct execution *execution, int64_t now_us);
 
 /* An execution that kept nothing; its outcome is set. */

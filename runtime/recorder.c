@@ -1,6 +1,7 @@
 #include "recorder.h"
 
 #include "history.h"
+#include "instance_stop.h"
 #include "pg_pool.h"
 #include "runtime_state.h"
 
@@ -80,27 +81,33 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
 {
     struct recorder *recorder = arg;
     struct history history;
+    struct instance_stops stops;
     struct fault failed;
     struct execution *execution;
     (void)fault;
     recorder->request = NULL;
     recorder->conn = conn;
     history_init(&history);
+    instance_stops_init(&stops);
     recorder->n_writing = 0;
     for (int n = 0; n < recorder->rows_at_once && (execution = TAILQ_FIRST(&recorder->waiting));
          n++) {
         TAILQ_REMOVE(&recorder->waiting, execution, link);
         TAILQ_INSERT_TAIL(&recorder->writing, execution, link);
         history_add_dropped(&history, execution);
+        if (instance_stop_needed(execution))
+            instance_stops_add(&stops, execution);
         recorder->n_writing = n + 1;
     }
     pg_pipeline_clear(recorder->pipeline);
     bool sent = conn &&
                 history_add_statements(&history, recorder->runtime->process_id, recorder->pipeline,
                                        &failed) &&
+                instance_stops_add_statement(&stops, recorder->pipeline, &failed) &&
                 pg_pipeline_length(recorder->pipeline) > 0 &&
                 pg_conn_send(conn, recorder->pipeline, ANSWER_US, on_written, recorder, &failed);
     history_done(&history);
+    instance_stops_done(&stops);
     if (!sent)
         finish(recorder);
 }
@@ -118,8 +125,9 @@ static void start(struct recorder *recorder)
 void recorder_add(struct recorder *recorder, struct execution *execution)
 {
     execution->state = EXECUTION_RECORDING;
-    if (execution->workflow->definition->history == HISTORY_NONE ||
-        !pg_pool_server_version(recorder->runtime->pool)) {
+    bool silent = execution->workflow->definition->history == HISTORY_NONE &&
+                  !instance_stop_needed(execution);
+    if (silent || !pg_pool_server_version(recorder->runtime->pool)) {
         TAILQ_INSERT_TAIL(&recorder->ready, execution, link);
         event_active(recorder->answer, EV_TIMEOUT, 0);
         return;

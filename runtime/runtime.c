@@ -463,6 +463,17 @@ void runtime_conclude(struct runtime *runtime, struct execution *execution, bool
         recorder_add(runtime->recorder, execution);
 }
 
+void runtime_go_on(struct runtime *runtime, struct execution *execution)
+{
+    bool refused;
+    if (!execution_committed(execution, &refused))
+        runtime_conclude(runtime, execution, /* recorded= */ true);
+    else if (refused)
+        runtime_conclude(runtime, execution, /* recorded= */ false);
+    else
+        runtime_prepare(runtime, execution);
+}
+
 int runtime_n_running(const struct runtime *runtime)
 {
     return runtime->n_running;

@@ -43,6 +43,9 @@ struct runtime {
 /* The outcome is set: writes the history row where that was not done, and answers. */
 void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded);
 
+/* Its activity is committed: the next one, or the answer. */
+void runtime_go_on(struct runtime *runtime, struct execution *execution);
+
 /* Puts an execution into the queues, once its workflow's tables are known. */
 void runtime_prepare(struct runtime *runtime, struct execution *execution);
 

@@ -235,8 +235,10 @@ static void offer_names(struct script *script, lua_State *L, void *arg)
         luaL_error(L, "%s", fault->text);
     lua_createtable(L, 0, 2);
     lua_newtable(L);
-    for (int i = 0; execution->locks && i < lock_set_n_paths(execution->locks); i++) {
-        lua_pushstring(L, lock_set_path(execution->locks, i));
+    const char *paths[LOCK_SET_PATHS_MAX];
+    int n_paths = execution_paths(execution, paths);
+    for (int i = 0; i < n_paths; i++) {
+        lua_pushstring(L, paths[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "paths");
@@ -245,7 +247,7 @@ static void offer_names(struct script *script, lua_State *L, void *arg)
         luaL_error(L, "%s", fault->text);
 }
 
-static void set_read_only(struct script *script, bool read_only)
+void script_set_read_only(struct script *script, bool read_only)
 {
     for (int i = 0; i < script->n_bound; i++)
         script->bound[i]->binding.read_only = read_only;
@@ -281,10 +283,11 @@ enum script_state script_start(struct script *script, struct fault *fault)
     if (!script_protect(script, offer_names, fault, fault))
         return SCRIPT_FAILED;
     if (plan->guard) {
-        set_read_only(script, true);
+        script_set_read_only(script, true);
         bool ok = expression_test(plan->guard, script->scope, &allowed, fault);
-        set_read_only(script, false);
-        if (!ok)
+        script_set_read_only(script, false);
+        /* vars anew: what a guard does to them is of no effect */
+        if (!ok || !execution_scope(script->execution, script->scope, fault))
             return SCRIPT_FAILED;
     }
     if (!allowed)
@@ -310,84 +313,6 @@ const struct script_request *script_request(const struct script *script)
 lua_State *script_arguments(struct script *script)
 {
     return task_lua(script->task);
-}
-
-/* ---- results ---- */
-
-static void settle(struct script *script, lua_State *L, void *arg)
-{
-    (void)arg;
-    if (script->userdata_ref == LUA_NOREF)
-        return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
-    for (int i = 1; i <= script->n_bound; i++) {
-        if (lua_rawgeti(L, -1, i) == LUA_TUSERDATA)
-            row_lua_settle(L, lua_gettop(L));
-        lua_pop(L, 1);
-    }
-}
-
-bool script_settle(struct script *script, struct fault *fault)
-{
-    return script_protect(script, settle, NULL, fault);
-}
-
-int script_n_changes(const struct script *script)
-{
-    return script->n_bound;
-}
-
-struct row_change *script_change(const struct script *script, int i)
-{
-    return &script->bound[i]->change;
-}
-
-void script_refresh(struct script *script)
-{
-    for (int i = 0; i < script->n_bound; i++) {
-        struct bound_row *bound = script->bound[i];
-        bound->change = (struct row_change){.row = bound->change.row};
-        bound->binding.dead = bound->change.row->state != ROW_FOUND;
-    }
-}
-
-struct output_request {
-    json_t *value;
-    struct fault *fault;
-};
-
-static void read_output(struct script *script, lua_State *L, void *arg)
-{
-    struct output_request *request = arg;
-    lua_pushnil(L);
-    if (script->task) {
-        lua_pop(L, 1);
-        task_push_global(script->task, L, "output");
-    }
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        scope_push(script->scope, L, "output");
-    }
-    if (lua_isnil(L, -1))
-        return;
-    if (lua_istable(L, -1)) {
-        lua_pushnil(L);
-        if (!lua_next(L, -2))
-            return; /* an empty table: no output */
-        lua_pop(L, 2);
-    }
-    if (!json_lua_read(L, lua_gettop(L), "output", &request->value, request->fault))
-        luaL_error(L, "%s", request->fault->text);
-}
-
-bool script_output(struct script *script, json_t **out, struct fault *fault)
-{
-    struct output_request request = {.fault = fault};
-    *out = NULL;
-    if (!script_protect(script, read_output, &request, fault))
-        return false;
-    *out = request.value;
-    return true;
 }
 
 void script_flush_log(struct script *script)

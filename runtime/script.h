@@ -84,6 +84,14 @@ void script_refresh(struct script *script);
 /* The output as JSON, NULL if empty. *out is yours. Fails with FAULT_SCRIPT if it is no JSON. */
 MUST_CHECK bool script_output(struct script *script, json_t **out, struct fault *fault);
 
+/* The instance's vars as the script left them, NULL if empty. *out is yours. */
+MUST_CHECK bool script_vars(struct script *script, json_t **out, struct fault *fault);
+
+/* After script_settle: the activity that the first true rule leads to, -1 = the workflow ends. The
+ * rules see vars as given here. */
+MUST_CHECK bool script_navigate(struct script *script, const json_t *vars, int *next,
+                                struct fault *fault);
+
 /* Writes its buffered log lines: once its outcome is final. */
 void script_flush_log(struct script *script);
 

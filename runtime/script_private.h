@@ -50,6 +50,9 @@ MUST_CHECK bool script_protect(struct script *script, script_body_fn *body, void
 void script_push_row(struct script *script, lua_State *L, struct row *row, int slot,
                      const char *name);
 
+/* Guards and rules may look at rows and not change them. */
+void script_set_read_only(struct script *script, bool read_only);
+
 /* Makes the table on top, `lock`, raise for what is not there yet. */
 void script_functions_lock(lua_State *L);
 

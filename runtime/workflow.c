@@ -13,6 +13,20 @@ static bool compile_expression(struct sandbox *sandbox, const struct definition 
     return !source.text || expression_compile(sandbox, definition->file, what, source, out, fault);
 }
 
+static bool compile_rules(struct sandbox *sandbox, const struct definition *definition,
+                          const struct activity *activity, struct activity_plan *plan,
+                          struct fault *fault)
+{
+    plan->rules = calloc((size_t)activity->n_navigation + 1, sizeof(struct expression *));
+    if (!plan->rules)
+        return fault_no_memory(fault);
+    for (int i = 0; i < activity->n_navigation; i++)
+        if (!compile_expression(sandbox, definition, "rule", activity->navigation[i].rule,
+                                &plan->rules[i], fault))
+            return false;
+    return true;
+}
+
 static bool compile_activity(struct sandbox *sandbox, const struct definition *definition,
                              const struct activity *activity, struct activity_plan *plan,
                              struct fault *fault)
@@ -23,6 +37,8 @@ static bool compile_activity(struct sandbox *sandbox, const struct definition *d
                               &plan->lock_context, fault))
         return false;
     if (!compile_expression(sandbox, definition, "guard", activity->guard, &plan->guard, fault))
+        return false;
+    if (!compile_rules(sandbox, definition, activity, plan, fault))
         return false;
     return !activity->script.text || chunk_compile(sandbox, definition->file, "script",
                                                    activity->script, &plan->script, fault);
@@ -51,6 +67,10 @@ static void free_plans(struct workflow *workflow, const struct definition *defin
         expression_free(workflow->activities[i].lock_context);
         expression_free(workflow->activities[i].guard);
         chunk_free(workflow->activities[i].script);
+        for (int r = 0; workflow->activities[i].rules && r < definition->activities[i].n_navigation;
+             r++)
+            expression_free(workflow->activities[i].rules[r]);
+        free(workflow->activities[i].rules);
     }
     for (int i = 0; workflow->data && i < definition->n_data; i++) {
         struct data_plan *plan = &workflow->data[i];

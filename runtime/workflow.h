@@ -17,6 +17,7 @@ struct activity_plan {
     struct expression *lock_context; /* NULL = the whole system */
     struct expression *guard;        /* NULL = always */
     struct chunk *script;            /* NULL = nothing to run */
+    struct expression **rules;       /* as activity->navigation; NULL = always */
     bool needs_alone;                /* learnt: its script wants a transaction of its own */
 };
 

@@ -2,12 +2,13 @@
 -- idempotency keys, leases.
 
 -- An open instance stands before `activity`, a completed one has ended in it. Each change of its
--- state raises state_version and names the version it starts from.
+-- state raises state_version and names the version it starts from. process is who runs it; a
+-- running one without is gone on with by a job.
 ALTER TABLE @schema@.instance
-    ADD wait_for text,                      -- idle: the event it waits for
-    ADD steps    integer NOT NULL DEFAULT 0, -- activities run so far
-    ADD CHECK (status <> 'idle' OR wait_for IS NOT NULL),
-    ADD CHECK (status <> 'running' OR process IS NOT NULL);
+    ADD wait_for  text,                           -- idle: the event it waits for
+    ADD steps     integer NOT NULL DEFAULT 0,     -- activities run so far
+    ADD has_idled boolean NOT NULL DEFAULT false,
+    ADD CHECK (status <> 'idle' OR wait_for IS NOT NULL);
 CREATE INDEX instance_open ON @schema@.instance (id) WHERE status <> 'completed';
 CREATE INDEX instance_running ON @schema@.instance (process) WHERE status = 'running';
 

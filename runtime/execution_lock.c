@@ -1,0 +1,99 @@
+#include "execution_lock.h"
+
+#include "lock_context.h"
+#include "runtime_state.h"
+
+#include <string.h>
+
+enum {
+    OWN_PATHS_MAX = 1,
+};
+
+/* The whole system, for an activity that says no lock context. */
+static bool lock_everything(const struct execution *execution, struct lock_set **out,
+                            struct fault *fault)
+{
+    struct lock_path *path = NULL;
+    if (!lock_path_new(NULL, 0, &path, fault))
+        return false;
+    bool ok = lock_set_new(&path, 1, execution->runtime->schema, out, fault);
+    lock_path_free(path);
+    return ok;
+}
+
+static bool evaluate(const struct execution *execution, struct lock_set **out, struct fault *fault)
+{
+    struct expression *context = execution->plan->lock_context;
+    if (!context)
+        return lock_everything(execution, out, fault);
+    struct scope *scope = NULL;
+    lua_State *L = sandbox_lua(execution->runtime->sandbox);
+    if (!scope_new(execution->runtime->sandbox, &scope, fault))
+        return false;
+    bool ok = execution_scope(execution, scope, fault) &&
+              lock_context_offer(execution->runtime->sandbox, scope, fault) &&
+              expression_evaluate(context, scope, fault);
+    if (ok) {
+        ok = lock_context_read(L, -1, execution->runtime->schema, out, fault);
+        lua_pop(L, 1);
+        if (!ok)
+            fault_prefix(fault, "%s:%d: lock-context", execution->workflow->definition->file,
+                         execution_activity(execution)->lock_context.line);
+    }
+    scope_free(scope);
+    return ok;
+}
+
+static bool add_instance_path(const struct execution *execution, struct lock_path **paths,
+                              int *n_paths, struct fault *fault)
+{
+    struct lock_segment segment = {execution->id, strlen(execution->id)};
+    if (!execution->instance.stored) /* nobody else knows of it */
+        return true;
+    if (!lock_path_new_own("instance", &segment, 1, &paths[*n_paths], fault))
+        return false;
+    ++*n_paths;
+    return true;
+}
+
+/* A set of what the activity locks and of latchkey's own paths. */
+static bool join(const struct execution *execution, const struct lock_set *set,
+                 struct lock_path *const *own, int n_own, struct lock_set **out,
+                 struct fault *fault)
+{
+    struct lock_path *paths[LOCK_SET_PATHS_MAX + OWN_PATHS_MAX];
+    int n_set = set ? lock_set_n_paths(set) : 0, n = 0;
+    bool ok = true;
+    for (; ok && n < n_set; n += ok)
+        ok = lock_path_parse(lock_set_path(set, n), &paths[n], fault);
+    int n_parsed = n;
+    for (int i = 0; i < n_own; i++)
+        paths[n++] = own[i];
+    ok = ok && lock_set_new(paths, n, execution->runtime->schema, out, fault);
+    for (int i = 0; i < n_parsed; i++)
+        lock_path_free(paths[i]);
+    return ok;
+}
+
+bool execution_lock_evaluate(struct execution *execution, struct fault *fault)
+{
+    struct lock_set *users = NULL, *all = NULL;
+    struct lock_path *own[OWN_PATHS_MAX];
+    int n_own = 0;
+    bool ok = !execution_activity(execution)->exclusive_lock || execution->parks ||
+              evaluate(execution, &users, fault);
+    ok = ok && add_instance_path(execution, own, &n_own, fault);
+    if (ok && n_own > 0) {
+        ok = join(execution, users, own, n_own, &all, fault);
+        lock_set_free(users);
+    } else {
+        all = users;
+    }
+    for (int i = 0; i < n_own; i++)
+        lock_path_free(own[i]);
+    if (!ok)
+        return false;
+    lock_set_free(execution->locks);
+    execution->locks = all;
+    return true;
+}
