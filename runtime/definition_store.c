@@ -15,7 +15,8 @@ enum {
     ANSWER_US = 10 * 1000 * 1000,
 };
 
-static bool read_latest(const PGresult *result, struct stored_definition *out, struct fault *fault)
+bool definition_store_read(const PGresult *result, struct stored_definition *out,
+                           struct fault *fault)
 {
     *out = (struct stored_definition){0};
     if (PQntuples(result) == 0)
@@ -37,7 +38,7 @@ bool definition_store_latest(struct event_base *base, struct pg_conn *conn, cons
     pg_pipeline_add(pipeline, PG_PREPARED, SQL_DEFINITION_LATEST, 1, params);
     bool ok = pg_conn_call(base, conn, pipeline, ANSWER_US, &answer, fault);
     if (ok) {
-        ok = read_latest(answer.results[0], out, fault);
+        ok = definition_store_read(answer.results[0], out, fault);
         pg_answer_done(&answer);
     }
     pg_pipeline_free(pipeline);
@@ -99,7 +100,7 @@ static bool lock_and_look(struct event_base *base, struct pg_conn *conn,
                       fault))
         return false;
     bool ok = strcmp(PQgetvalue(answer.results[at_lock], 0, 0), "t") == 0
-                  ? read_latest(answer.results[at_latest], latest, fault)
+                  ? definition_store_read(answer.results[at_latest], latest, fault)
                   : fault_set(fault, FAULT_CONFLICT,
                               "somebody else is publishing '%s': no lock within %d s", name,
                               LOCK_WAIT_MS / 1000);

@@ -14,6 +14,10 @@ struct stored_definition {
     char *source; /* yours to free; NULL if none */
 };
 
+/* Reads what SQL_DEFINITION_READ answered; version 0 = no such version. */
+MUST_CHECK bool definition_store_read(const PGresult *result, struct stored_definition *out,
+                                      struct fault *fault);
+
 /* The latest version. */
 MUST_CHECK bool definition_store_latest(struct event_base *base, struct pg_conn *conn,
                                         const char *name, struct stored_definition *out,

@@ -2,7 +2,6 @@
 
 #include "batch.h"
 #include "clock.h"
-#include "definition_read.h"
 #include "definition_store.h"
 #include "execution.h"
 #include "locks_sql.h"
@@ -15,6 +14,7 @@
 #include "scheduler.h"
 #include "script.h"
 #include "session_reset.h"
+#include "workflow_loader.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -70,6 +70,7 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
            sandbox_offer(runtime->sandbox, script_functions_open, fault) &&
            pg_pool_new(runtime->base, &pool, &runtime->pool, fault) &&
            catalogue_new(&runtime->catalogue, fault) &&
+           workflow_loader_new(runtime, &runtime->loader, fault) &&
            scheduler_new(runtime, &runtime->scheduler, fault) &&
            recorder_new(runtime, &runtime->recorder, fault) &&
            overseer_new(runtime, &runtime->overseer, fault);
@@ -107,6 +108,8 @@ static void stop_everything(struct runtime *runtime)
     struct execution *execution;
     struct workflow *workflow;
     runtime->stopping = true;
+    if (runtime->loader)
+        workflow_loader_abandon(runtime->loader);
     if (runtime->recorder)
         recorder_abandon(runtime->recorder);
     while (!LIST_EMPTY(&runtime->batches))
@@ -135,6 +138,7 @@ void runtime_free(struct runtime *runtime)
     overseer_free(runtime->overseer);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);
+    workflow_loader_free(runtime->loader);
     while (!LIST_EMPTY(&runtime->workflows)) {
         struct workflow *workflow = LIST_FIRST(&runtime->workflows);
         LIST_REMOVE(workflow, link);
@@ -203,32 +207,6 @@ struct sandbox *runtime_sandbox(struct runtime *runtime)
     return runtime->sandbox;
 }
 
-static struct workflow *loaded(struct runtime *runtime, const char *name, int version)
-{
-    struct workflow *workflow;
-    LIST_FOREACH(workflow, &runtime->workflows, link)
-    {
-        if (workflow->version == version && strcmp(workflow->definition->name, name) == 0)
-            return workflow;
-    }
-    return NULL;
-}
-
-static bool adopt(struct runtime *runtime, struct definition *definition, int version,
-                  struct workflow **out, struct fault *fault)
-{
-    struct workflow *workflow = loaded(runtime, definition->name, version);
-    if (workflow) {
-        definition_free(definition);
-    } else {
-        if (!workflow_new(runtime, runtime->sandbox, definition, version, &workflow, fault))
-            return false;
-        LIST_INSERT_HEAD(&runtime->workflows, workflow, link);
-    }
-    *out = workflow;
-    return true;
-}
-
 bool runtime_publish(struct runtime *runtime, struct definition *definition, int base,
                      const char *published_by, struct workflow **out, bool *published,
                      struct fault *fault)
@@ -240,7 +218,7 @@ bool runtime_publish(struct runtime *runtime, struct definition *definition, int
     bool ok = definition_store_publish(runtime->base, conn, runtime->schema, definition, base,
                                        published_by, &version, published, fault);
     pg_pool_give(runtime->pool, conn);
-    return ok && adopt(runtime, definition, version, out, fault);
+    return ok && workflow_loader_adopt(runtime, definition, version, out, fault);
 }
 
 bool runtime_find(struct runtime *runtime, const char *name, struct workflow **out,
@@ -248,8 +226,6 @@ bool runtime_find(struct runtime *runtime, const char *name, struct workflow **o
 {
     struct pg_conn *conn = NULL;
     struct stored_definition stored = {0};
-    struct definition *definition = NULL;
-    struct problems problems;
     if (!take_now(runtime, QUERY_US, &conn, fault))
         return false;
     bool ok = definition_store_latest(runtime->base, conn, name, &stored, fault);
@@ -258,25 +234,9 @@ bool runtime_find(struct runtime *runtime, const char *name, struct workflow **o
         return false;
     if (!stored.version)
         return fault_set(fault, FAULT_MISSING, "no workflow '%s' is published", name);
-    if ((*out = loaded(runtime, name, stored.version))) {
-        free(stored.source);
-        return true;
-    }
-    problems_init(&problems);
-    ok = definition_read(runtime->sandbox, name, stored.source, strlen(stored.source), &definition,
-                         &problems);
-    if (!ok)
-        fault_set(fault, FAULT_INVALID, "%s, version %d, line %d: %s", name, stored.version,
-                  problems.n_items ? problems.items[0].line : 0,
-                  problems.n_items ? problems.items[0].message : "not readable");
-    problems_done(&problems);
+    ok = workflow_loader_compile(runtime, name, &stored, out, fault);
     free(stored.source);
-    if (!ok)
-        return false;
-    if (adopt(runtime, definition, stored.version, out, fault))
-        return true;
-    definition_free(definition);
-    return false;
+    return ok;
 }
 
 bool runtime_query(struct runtime *runtime, const char *text, int n_params,

@@ -13,6 +13,7 @@
 struct scheduler;
 struct recorder;
 struct overseer;
+struct workflow_loader;
 struct batch;
 
 enum {
@@ -26,9 +27,10 @@ struct runtime {
     struct sandbox *sandbox;
     struct pg_pool *pool;
     struct catalogue *catalogue;
-    struct scheduler *scheduler; /* who runs next, and where */
-    struct recorder *recorder;   /* history of what kept nothing */
-    struct overseer *overseer;   /* heartbeat; ends overdue sessions */
+    struct workflow_loader *loader; /* versions ready to run */
+    struct scheduler *scheduler;    /* who runs next, and where */
+    struct recorder *recorder;      /* history of what kept nothing */
+    struct overseer *overseer;      /* heartbeat; ends overdue sessions */
     struct uuid_source uuids;
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */

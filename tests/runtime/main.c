@@ -30,6 +30,7 @@ static const struct {
     {"hostile", hostile_tests},
     {"pressure", pressure_tests},
     {"stop", stop_tests},
+    {"workflow_loader", workflow_loader_tests},
 };
 
 int main(int argc, char **argv)

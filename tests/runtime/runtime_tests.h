@@ -23,3 +23,4 @@ int pressure_tests(void);
 int settings_tests(void);
 int stop_tests(void);
 int waiting_tests(void);
+int workflow_loader_tests(void);

@@ -1,0 +1,335 @@
+#include "workflow_loader.h"
+
+#include "clock.h"
+#include "definition_read.h"
+#include "pg_pool.h"
+#include "runtime_sql.h"
+#include "runtime_state.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    READS_AT_ONCE = 64, /* statements of one pipeline */
+    PATIENCE_US = 30 * 1000 * 1000,
+    ANSWER_US = 10 * 1000 * 1000,
+    NAME_BYTES = 72, /* 63 and more, so that one too long stays too long */
+};
+
+TAILQ_HEAD(load_line, workflow_load);
+
+/* One request. */
+struct workflow_load {
+    struct workflow_loader *loader;
+    struct load_line *line; /* where it stands */
+    char name[NAME_BYTES];
+    int version;
+    int at; /* in line asked: its statement */
+    int64_t until_us;
+    workflow_loaded_fn *done;
+    void *arg;
+    TAILQ_ENTRY(workflow_load) link;
+};
+
+struct workflow_loader {
+    struct runtime *runtime;
+    struct load_line waiting; /* for the next pipeline */
+    struct load_line asked;   /* in the one under way */
+    struct load_line ready;   /* ready here: told at the loop's next turn */
+    struct load_line failed;  /* being told why not */
+    struct event *soon;
+    struct pg_request *request;
+    struct pg_conn *conn;
+    struct pg_pipeline *pipeline;
+};
+
+/* ---- what is ready here ---- */
+
+struct workflow *workflow_loader_find(struct runtime *runtime, const char *name, int version)
+{
+    struct workflow *workflow;
+    LIST_FOREACH(workflow, &runtime->workflows, link)
+    {
+        if (workflow->version == version && strcmp(workflow->definition->name, name) == 0)
+            return workflow;
+    }
+    return NULL;
+}
+
+bool workflow_loader_adopt(struct runtime *runtime, struct definition *definition, int version,
+                           struct workflow **out, struct fault *fault)
+{
+    struct workflow *workflow = workflow_loader_find(runtime, definition->name, version);
+    if (workflow) {
+        definition_free(definition);
+    } else {
+        if (!workflow_new(runtime, runtime->sandbox, definition, version, &workflow, fault))
+            return false;
+        LIST_INSERT_HEAD(&runtime->workflows, workflow, link);
+    }
+    *out = workflow;
+    return true;
+}
+
+static bool unreadable(const char *name, int version, const struct problems *problems,
+                       struct fault *fault)
+{
+    for (int i = 0; i < problems->n_items; i++)
+        if (problems->items[i].severity == PROBLEM_ERROR)
+            return fault_set(fault, FAULT_INVALID, "%s, version %d, line %d: %s", name, version,
+                             problems->items[i].line, problems->items[i].message);
+    return fault_no_memory(fault);
+}
+
+bool workflow_loader_compile(struct runtime *runtime, const char *name,
+                             const struct stored_definition *stored, struct workflow **out,
+                             struct fault *fault)
+{
+    struct definition *definition = NULL;
+    struct problems problems;
+    if ((*out = workflow_loader_find(runtime, name, stored->version)))
+        return true;
+    problems_init(&problems);
+    bool ok = definition_read(runtime->sandbox, name, stored->source, strlen(stored->source),
+                              &definition, &problems) ||
+              unreadable(name, stored->version, &problems, fault);
+    problems_done(&problems);
+    if (!ok)
+        return false;
+    if (workflow_loader_adopt(runtime, definition, stored->version, out, fault))
+        return true;
+    definition_free(definition);
+    return false;
+}
+
+/* ---- requests ---- */
+
+static void place(struct workflow_load *load, struct load_line *line)
+{
+    if (load->line)
+        TAILQ_REMOVE(load->line, load, link);
+    load->line = line;
+    if (line)
+        TAILQ_INSERT_TAIL(line, load, link);
+}
+
+static void place_all(struct load_line *from, struct load_line *to)
+{
+    while (!TAILQ_EMPTY(from))
+        place(TAILQ_FIRST(from), to);
+}
+
+/* done may ask for the next, or withdraw others. */
+static void tell(struct workflow_load *load, struct workflow *workflow, const struct fault *fault)
+{
+    place(load, NULL);
+    load->done(workflow, fault, load->arg);
+    free(load);
+}
+
+static void tell_failed(struct workflow_loader *loader, const struct fault *fault)
+{
+    struct workflow_load *load;
+    while ((load = TAILQ_FIRST(&loader->failed)))
+        tell(load, NULL, fault);
+}
+
+static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg);
+
+static bool start(struct workflow_loader *loader, struct fault *fault)
+{
+    if (loader->request || loader->conn || TAILQ_EMPTY(&loader->waiting))
+        return true;
+    int64_t left_us = TAILQ_FIRST(&loader->waiting)->until_us - clock_monotonic_us();
+    return pg_pool_take(loader->runtime->pool, PG_POOL_ORDINARY, left_us > 0 ? left_us : 0,
+                        on_connection, loader, &loader->request, fault);
+}
+
+static void start_next(struct workflow_loader *loader)
+{
+    struct fault fault;
+    if (start(loader, &fault))
+        return;
+    place_all(&loader->waiting, &loader->failed);
+    tell_failed(loader, &fault);
+}
+
+static void answer(struct workflow_loader *loader, struct workflow_load *load,
+                   const PGresult *result)
+{
+    struct stored_definition stored = {0};
+    struct workflow *workflow = NULL;
+    struct fault fault;
+    bool ok = definition_store_read(result, &stored, &fault);
+    if (ok && !stored.version)
+        ok = load->version
+                 ? fault_set(&fault, FAULT_MISSING, "workflow '%s' has no version %d", load->name,
+                             load->version)
+                 : fault_set(&fault, FAULT_MISSING, "no workflow '%s' is published", load->name);
+    ok = ok && workflow_loader_compile(loader->runtime, load->name, &stored, &workflow, &fault);
+    free(stored.source);
+    tell(load, ok ? workflow : NULL, ok ? NULL : &fault);
+}
+
+static void on_answer(struct pg_answer *answered, void *arg)
+{
+    struct workflow_loader *loader = arg;
+    struct workflow_load *load;
+    const struct fault fault = answered->fault;
+    pg_pool_give(loader->runtime->pool, loader->conn);
+    loader->conn = NULL;
+    if (answered->connection_lost) {
+        int64_t now_us = clock_monotonic_us();
+        while ((load = TAILQ_FIRST(&loader->asked)))
+            place(load, now_us < load->until_us ? &loader->waiting : &loader->failed);
+    } else if (fault.kind) {
+        place_all(&loader->asked, &loader->failed);
+    }
+    while ((load = TAILQ_FIRST(&loader->asked)))
+        answer(loader, load, answered->results[load->at]);
+    tell_failed(loader, &fault);
+    start_next(loader);
+}
+
+/* Those that ask for the same share a statement; who finds no room takes the next pipeline. */
+static void add(struct workflow_loader *loader, struct workflow_load *load)
+{
+    struct workflow_load *other;
+    char version[16];
+    TAILQ_FOREACH(other, &loader->asked, link)
+    {
+        if (other->version == load->version && strcmp(other->name, load->name) == 0) {
+            load->at = other->at;
+            place(load, &loader->asked);
+            return;
+        }
+    }
+    if (pg_pipeline_length(loader->pipeline) >= READS_AT_ONCE)
+        return;
+    snprintf(version, sizeof version, "%d", load->version);
+    const char *params[] = {load->name, version};
+    load->at = pg_pipeline_add(loader->pipeline, PG_PREPARED, SQL_DEFINITION_READ, 2, params);
+    place(load, &loader->asked);
+}
+
+static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+{
+    struct workflow_loader *loader = arg;
+    struct workflow_load *load, *next;
+    struct fault failed;
+    loader->request = NULL;
+    if (!conn) {
+        failed = *fault;
+        place_all(&loader->waiting, &loader->failed);
+        tell_failed(loader, &failed);
+        return;
+    }
+    loader->conn = conn;
+    pg_pipeline_clear(loader->pipeline);
+    for (load = TAILQ_FIRST(&loader->waiting); load; load = next) {
+        next = TAILQ_NEXT(load, link);
+        add(loader, load);
+    }
+    if (!pg_conn_send(conn, loader->pipeline, ANSWER_US, on_answer, loader, &failed)) {
+        struct pg_answer unsent = {.fault = failed};
+        on_answer(&unsent, loader);
+    }
+}
+
+static void on_soon(evutil_socket_t fd, short what, void *arg)
+{
+    struct workflow_loader *loader = arg;
+    struct workflow_load *load;
+    (void)fd;
+    (void)what;
+    while ((load = TAILQ_FIRST(&loader->ready)))
+        tell(load, workflow_loader_find(loader->runtime, load->name, load->version), NULL);
+}
+
+bool workflow_loader_get(struct runtime *runtime, const char *name, int version,
+                         workflow_loaded_fn *done, void *arg, struct workflow_load **out,
+                         struct fault *fault)
+{
+    struct workflow_loader *loader = runtime->loader;
+    if (runtime->stopping)
+        return fault_set(fault, FAULT_CANCELLED, "the host is stopping");
+    struct workflow_load *load = calloc(1, sizeof *load);
+    if (!load)
+        return fault_no_memory(fault);
+    load->loader = loader;
+    snprintf(load->name, sizeof load->name, "%s", name);
+    load->version = version;
+    load->until_us = clock_monotonic_us() + PATIENCE_US;
+    load->done = done;
+    load->arg = arg;
+    if (version && workflow_loader_find(runtime, name, version)) {
+        place(load, &loader->ready);
+        event_active(loader->soon, EV_TIMEOUT, 0);
+    } else {
+        place(load, &loader->waiting);
+        if (!start(loader, fault)) {
+            workflow_loader_cancel(load);
+            return false;
+        }
+    }
+    *out = load;
+    return true;
+}
+
+void workflow_loader_cancel(struct workflow_load *load)
+{
+    if (!load)
+        return;
+    place(load, NULL);
+    free(load);
+}
+
+/* ---- life ---- */
+
+bool workflow_loader_new(struct runtime *runtime, struct workflow_loader **out, struct fault *fault)
+{
+    struct workflow_loader *loader = calloc(1, sizeof *loader);
+    if (!loader)
+        return fault_no_memory(fault);
+    loader->runtime = runtime;
+    TAILQ_INIT(&loader->waiting);
+    TAILQ_INIT(&loader->asked);
+    TAILQ_INIT(&loader->ready);
+    TAILQ_INIT(&loader->failed);
+    loader->pipeline = pg_pipeline_new();
+    loader->soon = event_new(runtime->base, -1, 0, on_soon, loader);
+    if (!loader->pipeline || !loader->soon) {
+        workflow_loader_free(loader);
+        return fault_no_memory(fault);
+    }
+    *out = loader;
+    return true;
+}
+
+void workflow_loader_abandon(struct workflow_loader *loader)
+{
+    struct fault fault;
+    if (loader->request)
+        pg_pool_cancel(loader->request);
+    if (loader->conn)
+        pg_pool_give(loader->runtime->pool, loader->conn);
+    loader->request = NULL;
+    loader->conn = NULL;
+    place_all(&loader->waiting, &loader->failed);
+    place_all(&loader->asked, &loader->failed);
+    place_all(&loader->ready, &loader->failed);
+    fault_set(&fault, FAULT_CANCELLED, "the host is stopping");
+    tell_failed(loader, &fault);
+}
+
+void workflow_loader_free(struct workflow_loader *loader)
+{
+    if (!loader)
+        return;
+    if (loader->soon)
+        event_free(loader->soon);
+    pg_pipeline_free(loader->pipeline);
+    free(loader);
+}
