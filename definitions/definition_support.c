@@ -1,15 +1,5 @@
 #include "definition_support.h"
 
-static bool waits_for_event(const struct activity *activity)
-{
-    return activity->wait_for != NULL;
-}
-
-static bool has_navigation(const struct activity *activity)
-{
-    return activity->navigation != NULL;
-}
-
 static bool has_action(const struct activity *activity)
 {
     return activity->action != NULL;
@@ -30,16 +20,6 @@ static bool does_not_commit(const struct activity *activity)
     return !activity->auto_commit;
 }
 
-static bool persists_on_close(const struct activity *activity)
-{
-    return activity->persist_on_close;
-}
-
-static bool retries(const struct activity *activity)
-{
-    return activity->retries > 0;
-}
-
 struct unsupported {
     const char *key;                               /* where to point */
     bool (*used)(const struct activity *activity); /* NULL = a key of the workflow */
@@ -48,9 +28,6 @@ struct unsupported {
 
 static const struct unsupported unsupported[] = {
     {"triggers", NULL, "`triggers` is not there yet: events and timers come with a later version"},
-    {"wait-for", waits_for_event, "`wait-for` is not there yet: events come with a later version"},
-    {"navigation", has_navigation,
-     "`navigation` is not there yet: workflows of several activities come with a later version"},
     {"action", has_action, "`action` is not there yet: native actions come with a later version"},
     {"lock-context", locks_by_data,
      "a lock context that uses `data` is not there yet: use `input`, or wait for a later version"},
@@ -58,9 +35,6 @@ static const struct unsupported unsupported[] = {
      "`lock-hold: lease` is not there yet: it comes with a later version"},
     {"auto-commit-changes", does_not_commit,
      "`auto-commit-changes: false` is not there yet: it comes with a later version"},
-    {"persist-on-close", persists_on_close,
-     "`persist-on-close: true` is not there yet: it comes with a later version"},
-    {"retries", retries, "`retries` is not there yet: it comes with a later version"},
 };
 
 static void report(const struct unsupported *row, const struct yaml_tree *mapping,

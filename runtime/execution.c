@@ -272,6 +272,7 @@ void execution_answer(struct execution *execution)
         .waited_us = until_us - execution->submitted_us,
         .held_us = execution->granted_us ? execution->ended_us - execution->granted_us : 0,
         .attempts = execution->attempts,
+        .overtaken = execution->overtaken && execution->first,
     };
     memcpy(result.id, execution->id, sizeof result.id);
     if (execution->done)

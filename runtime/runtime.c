@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "definition_store.h"
 #include "execution.h"
+#include "instance_lookup.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
@@ -87,6 +88,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->executions);
     LIST_INIT(&runtime->batches);
     LIST_INIT(&runtime->resets);
+    LIST_INIT(&runtime->lookups);
     uuid_draw(&runtime->uuids, runtime->process_id);
     /* the last eight digits are random; the first ones are the time */
     snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
@@ -116,6 +118,7 @@ static void stop_everything(struct runtime *runtime)
         batch_abandon(LIST_FIRST(&runtime->batches));
     while (!LIST_EMPTY(&runtime->resets))
         session_reset_cancel(LIST_FIRST(&runtime->resets));
+    instance_lookup_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         if (workflow->tables_request)

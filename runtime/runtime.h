@@ -91,6 +91,21 @@ struct submission {
 MUST_CHECK bool runtime_submit(struct runtime *runtime, const struct submission *submission,
                                struct fault *fault);
 
+struct delivery {
+    const char *instance;  /* its id as UUID text; copied */
+    const char *event;     /* copied; NULL = the instance is resumed where it stopped */
+    const json_t *payload; /* of the event; a reference is kept; NULL = null */
+    runtime_done_fn *done;
+    void *arg;
+};
+
+/* Sends an event to an idle instance, or runs on one that failed, was blocked, or whose host died
+ * with nobody to take over. Which host ran it before does not matter. An instance that does not
+ * take the event now is STATUS_BLOCKED with its true state, one that does not exist STATUS_MISSING.
+ * Fails only for memory, or while the host stops. */
+MUST_CHECK bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery,
+                                struct fault *fault);
+
 int runtime_n_running(const struct runtime *runtime); /* submitted and not yet answered */
 
 /* Which host this is: drawn anew each start. */

@@ -40,6 +40,7 @@ struct runtime {
     LIST_HEAD(, execution) executions;
     LIST_HEAD(, batch) batches;
     LIST_HEAD(, session_reset) resets;
+    LIST_HEAD(, instance_lookup) lookups;
 };
 
 /* The outcome is set: writes the history row where that was not done, and answers. */

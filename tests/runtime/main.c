@@ -10,6 +10,7 @@ static const struct {
 } groups[] = {
     {"batch", batch_tests},
     {"decimal", decimal_tests},
+    {"instance", instance_tests},
     {"outcome", outcome_tests},
     {"row", row_tests},
     {"save", save_tests},

@@ -189,6 +189,7 @@ static void copy_result(struct outcome *out, const struct result *result)
                             .waited_us = result->waited_us,
                             .held_us = result->held_us};
     snprintf(out->id, sizeof out->id, "%s", result->id);
+    snprintf(out->activity, sizeof out->activity, "%s", result->activity);
     snprintf(out->reason, sizeof out->reason, "%s", result->reason);
     snprintf(out->output, sizeof out->output, "%s", output ? output : "");
     for (int i = 0, at = 0; i < result->n_paths && at < (int)sizeof out->paths; i++)
@@ -223,6 +224,25 @@ void host_submit(struct host *host, struct workflow *workflow, const char *input
     struct submission submission = {
         .workflow = workflow, .input = value, .done = on_done, .arg = waiting};
     if (!runtime_submit(host->runtime, &submission, &fault))
+        fail_msg("%s", fault.text);
+    json_decref(value);
+}
+
+void host_deliver(struct host *host, const char *instance, const char *event, const char *payload,
+                  struct outcome *outcome)
+{
+    struct fault fault;
+    json_t *value = NULL;
+    struct waiting *waiting = malloc(sizeof *waiting);
+    assert_non_null(waiting);
+    if (payload && !json_read("payload", payload, strlen(payload), &value, &fault))
+        fail_msg("%s", fault.text);
+    *waiting = (struct waiting){.fixture = host->fixture, .outcome = outcome};
+    *outcome = (struct outcome){0};
+    host->fixture->n_waiting++;
+    struct delivery delivery = {
+        .instance = instance, .event = event, .payload = value, .done = on_done, .arg = waiting};
+    if (!runtime_deliver(host->runtime, &delivery, &fault))
         fail_msg("%s", fault.text);
     json_decref(value);
 }

@@ -23,6 +23,7 @@ struct outcome {
     bool told;
     int turn; /* how many were told before it, since runtime_fixture_tables */
     char id[UUID_TEXT_BYTES];
+    char activity[64];
     enum execution_status status;
     char reason[OUTCOME_TEXT_BYTES];
     char output[OUTCOME_TEXT_BYTES]; /* JSON; "" = none */
@@ -74,6 +75,10 @@ void host_submit(struct host *host, struct workflow *workflow, const char *input
                  struct outcome *outcome);
 void host_submitf(struct host *host, struct workflow *workflow, struct outcome *outcome,
                   const char *input_format, ...) FORMAT_ARGS(4, 5);
+
+/* event NULL: resumes. payload is JSON, NULL = none. */
+void host_deliver(struct host *host, const char *instance, const char *event, const char *payload,
+                  struct outcome *outcome);
 
 /* Publishes, submits one and waits. */
 struct outcome host_run(struct host *host, const char *yaml, const char *input);
