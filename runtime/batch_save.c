@@ -3,7 +3,9 @@
  * is the command tag COMMIT and nothing else: the commit of a failed transaction is answered by
  * ROLLBACK without an error.
  */
+#include "batch_events.h"
 #include "batch_instances.h"
+#include "batch_jobs.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "history.h"
@@ -171,7 +173,8 @@ void batch_save(struct batch *batch)
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
     batch_rows_add_saves(batch->rows, batch->pipeline);
-    bool ok = batch_rows_ok(batch->rows, &fault) && batch_instances_add_saves(batch, &fault) &&
+    bool ok = batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
+              batch_instances_add_saves(batch, &fault) && batch_events_add_saves(batch, &fault) &&
               add_history(batch, &fault);
     if (!ok) {
         if (batch_is_alone(batch))

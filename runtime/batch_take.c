@@ -5,6 +5,7 @@
  * pipeline.
  */
 #include "batch_instances.h"
+#include "batch_jobs.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "locks_sql.h"
@@ -191,12 +192,26 @@ static void note_grant(struct batch *batch, const struct pg_answer *answer)
              PQgetvalue(answer->results[batch->at_granted], 0, 0));
 }
 
+/* What is looked at under the locks beside the application's rows. */
+static void add_reads(struct batch *batch)
+{
+    batch->at_jobs = batch_jobs_add_lock(batch);
+    batch->at_instances = batch_instances_add_read(batch);
+}
+
+static void read_reads(struct batch *batch, const struct pg_answer *answer)
+{
+    if (batch->at_jobs != NO_STATEMENT)
+        batch_jobs_read(batch, answer->results[batch->at_jobs]);
+    if (batch->at_instances != NO_STATEMENT)
+        batch_instances_read(batch, answer->results[batch->at_instances]);
+}
+
 /* The rows are in: the scripts may run. */
 static void start_running(struct batch *batch, const struct pg_answer *answer)
 {
     struct fault fault;
-    if (batch->at_instances != NO_STATEMENT)
-        batch_instances_read(batch, answer->results[batch->at_instances]);
+    read_reads(batch, answer);
     if (batch_rows_read_loads(batch->rows, answer->results, &fault)) {
         batch_run(batch);
         return;
@@ -296,7 +311,7 @@ static void load_after_wait(struct batch *batch)
     }
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
-    batch->at_instances = batch_instances_add_read(batch);
+    add_reads(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
     if (!batch_rows_ok(batch->rows, &fault)) {
         batch_drop_all(batch, STATUS_FAILED, fault.text);
@@ -359,7 +374,7 @@ void batch_take(struct batch *batch)
             return;
         }
         add_granted(batch);
-        batch->at_instances = batch_instances_add_read(batch);
+        add_reads(batch);
         batch_rows_add_loads(batch->rows, batch->pipeline);
         if (!batch_rows_ok(batch->rows, &fault)) {
             give_up(batch, &fault);

@@ -69,11 +69,16 @@ static json_t *without_nulls(const json_t *input)
     return copy;
 }
 
-static bool input_can_be_kept(const struct execution *execution, struct fault *fault)
+bool execution_check_input(const struct definition *definition, const json_t *input,
+                           struct fault *fault)
 {
-    return !json_has_zero(execution->input) ||
-           fault_set(fault, FAULT_INVALID,
-                     "input holds a zero character (U+0000), which PostgreSQL cannot store");
+    if (json_has_zero(input))
+        return fault_set(fault, FAULT_INVALID,
+                         "input holds a zero character (U+0000), which PostgreSQL cannot store");
+    json_t *present = without_nulls(input);
+    bool ok = present ? definition_check_input(definition, present, fault) : fault_no_memory(fault);
+    json_decref(present);
+    return ok;
 }
 
 void execution_renew_time(struct execution *execution)
@@ -138,12 +143,14 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
         execution_free(execution);
         return fault_no_memory(fault);
     }
+    execution->alone = submission->alone;
+    if (submission->job)
+        strncpy(execution->job, submission->job, sizeof execution->job - 1);
     if (submission->id)
         strncpy(execution->id, submission->id, sizeof execution->id - 1);
     else
         uuid_draw(&runtime->uuids, execution->id);
-    *refused = !input_can_be_kept(execution, &why) ||
-               !definition_check_input(workflow->definition, execution->input, &why) ||
+    *refused = !execution_check_input(workflow->definition, execution->input, &why) ||
                !stand_before(execution, workflow->definition->start, &why);
     if (*refused && !refuse(execution, &why, fault))
         return false;
@@ -174,6 +181,9 @@ bool execution_new_of_instance(struct runtime *runtime, const struct execution_o
     execution->event = about->event ? json_incref(about->event) : NULL;
     execution->instance = about->instance;
     execution->plan = &about->workflow->activities[activity < 0 ? 0 : activity];
+    execution->alone = about->alone;
+    if (about->job)
+        strncpy(execution->job, about->job, sizeof execution->job - 1);
     *refused = activity < 0 ? !fault_set(&why, FAULT_INVALID, "version %d has no activity '%s'",
                                          about->workflow->version, about->activity)
                             : !stand_before(execution, activity, &why);
@@ -210,6 +220,7 @@ bool execution_committed(struct execution *execution, bool *refused)
     int activity = instance->next.activity;
     instance->steps += execution->parks ? 0 : 1;
     instance_adopt(instance, stored);
+    *execution->job = '\0';
     *refused = false;
     if (instance->next.step != STEP_GOES_ON)
         return false;
@@ -272,6 +283,7 @@ void execution_answer(struct execution *execution)
         .waited_us = until_us - execution->submitted_us,
         .held_us = execution->granted_us ? execution->ended_us - execution->granted_us : 0,
         .attempts = execution->attempts,
+        .job_lost = execution->job_lost,
         .overtaken = execution->overtaken && execution->first,
     };
     memcpy(result.id, execution->id, sizeof result.id);

@@ -55,6 +55,8 @@ struct execution {
     enum execution_origin origin;
     bool first; /* the activity is the run's first one */
     bool parks; /* runs nothing: its first activity waits for an event */
+    char
+        job[UUID_TEXT_BYTES]; /* that it comes from, until the first commit deletes it; "" = none */
     json_t *input;
     json_t *event; /* owned: {"name", "payload"}, for the first activity; NULL = none */
     struct instance instance;
@@ -65,6 +67,7 @@ struct execution {
     bool alone;       /* this run: a transaction of its own */
     bool looked_anew; /* its tables, after the database did not know one or a column */
     bool out_of_time; /* its acquire time passed while it was taken */
+    bool job_lost;    /* the job is not this process's any more: it ends without a trace */
     bool overtaken;   /* its instance is not as it was when the run began */
     int attempts;     /* runs of the activity so far */
     int failures;     /* of them, those that failed and were tried again */
@@ -102,6 +105,8 @@ struct execution_of_instance {
     const char *activity;     /* that it stands before */
     json_t *input;            /* a reference is kept */
     json_t *event;            /* a reference is kept; NULL = none */
+    const char *job;          /* copied; NULL = none */
+    bool alone;               /* without neighbours in its transactions */
     struct instance instance; /* its values are taken over, also on failure */
     runtime_done_fn *done;
     void *arg;
@@ -117,6 +122,11 @@ void execution_renew_time(struct execution *execution);
 /* What it did is committed: the instance is what it made of it. True if another activity follows;
  * then it stands before that one, to be prepared, or *refused is true and its outcome set. */
 bool execution_committed(struct execution *execution, bool *refused);
+
+/* An input object as the workflow declares it, a null field being an absent one, that PostgreSQL
+ * can store. Fails with FAULT_INVALID. */
+MUST_CHECK bool execution_check_input(const struct definition *definition, const json_t *input,
+                                      struct fault *fault);
 
 /* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. */
 void execution_set_outcome(struct execution *execution, enum execution_status status,

@@ -1,8 +1,8 @@
 #include "instance_lookup.h"
 
 #include "clock.h"
+#include "errand.h"
 #include "execution.h"
-#include "pg_pool.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "workflow_loader.h"
@@ -41,11 +41,12 @@ struct instance_lookup {
     char id[UUID_TEXT_BYTES];
     char *event; /* NULL: it is resumed */
     json_t *payload;
+    char job[UUID_TEXT_BYTES]; /* "" = none */
+    bool alone;
     runtime_done_fn *done;
     void *arg;
     int n_looks;
-    struct pg_request *request;
-    struct pg_conn *conn;
+    struct errand *errand;
     struct workflow_load *load;
     PGresult *row;       /* while its definition is loaded */
     struct event *later; /* tells an outcome that was known at once */
@@ -145,6 +146,8 @@ static void run(struct instance_lookup *lookup, struct workflow *workflow)
         .id = lookup->id,
         .origin = lookup->event ? ORIGIN_EVENT : ORIGIN_RESUME,
         .activity = value(lookup->row, FOUND_ACTIVITY),
+        .job = lookup->job,
+        .alone = lookup->alone,
         .done = on_done,
         .arg = lookup,
     };
@@ -211,8 +214,7 @@ static void on_found(struct pg_answer *answer, void *arg)
 {
     struct instance_lookup *lookup = arg;
     struct fault fault;
-    pg_pool_give(lookup->runtime->pool, lookup->conn);
-    lookup->conn = NULL;
+    lookup->errand = NULL;
     if (answer->fault.kind || answer->connection_lost) {
         tell(lookup, STATUS_FAILED, answer->fault.text);
         return;
@@ -229,30 +231,6 @@ static void on_found(struct pg_answer *answer, void *arg)
                                   atoi(value(lookup->row, FOUND_VERSION)), on_loaded, lookup,
                                   &lookup->load, &fault))
         tell(lookup, STATUS_FAILED, fault.text);
-}
-
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
-{
-    struct instance_lookup *lookup = arg;
-    const char *params[] = {lookup->id};
-    struct fault failed;
-    lookup->request = NULL;
-    lookup->conn = conn;
-    if (!conn) {
-        tell(lookup, STATUS_FAILED, fault->text);
-        return;
-    }
-    struct pg_pipeline *pipeline = pg_pipeline_new();
-    bool ok = pipeline || fault_no_memory(&failed);
-    if (ok) {
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_INSTANCE_FIND, 1, params);
-        ok = pg_conn_send(conn, pipeline, ANSWER_US, on_found, lookup, &failed);
-    }
-    pg_pipeline_free(pipeline);
-    if (!ok) {
-        struct pg_answer answer = {.fault = failed};
-        on_found(&answer, lookup);
-    }
 }
 
 static void on_later(evutil_socket_t fd, short what, void *arg)
@@ -274,10 +252,14 @@ static void tell_later(struct instance_lookup *lookup, enum execution_status sta
 
 static void look(struct instance_lookup *lookup)
 {
+    const char *params[] = {lookup->id};
+    struct pg_pipeline *pipeline = pg_pipeline_new();
     struct fault fault;
     lookup->n_looks++;
-    if (!pg_pool_take(lookup->runtime->pool, PG_POOL_ORDINARY, CONNECTION_WAIT_US, on_connection,
-                      lookup, &lookup->request, &fault))
+    if (pipeline)
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_INSTANCE_FIND, 1, params);
+    if (!errand_start(lookup->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
+                      on_found, lookup, &lookup->errand, &fault))
         tell_later(lookup, STATUS_FAILED, fault.text);
 }
 
@@ -306,6 +288,9 @@ bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery, s
     lookup->runtime = runtime;
     lookup->done = delivery->done;
     lookup->arg = delivery->arg;
+    lookup->alone = delivery->alone;
+    if (delivery->job)
+        strncpy(lookup->job, delivery->job, sizeof lookup->job - 1);
     LIST_INSERT_HEAD(&runtime->lookups, lookup, link);
     if (!copy_delivery(lookup, delivery)) {
         free_lookup(lookup);
@@ -328,13 +313,11 @@ bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery, s
 
 static void abandon(struct instance_lookup *lookup)
 {
-    bool runs = !lookup->request && !lookup->conn && !lookup->load && !lookup->tells_later;
+    bool runs = !lookup->errand && !lookup->load && !lookup->tells_later;
     if (runs)
         return; /* its execution tells */
-    if (lookup->request)
-        pg_pool_cancel(lookup->request);
-    if (lookup->conn)
-        pg_pool_give(lookup->runtime->pool, lookup->conn);
+    errand_cancel(lookup->errand);
+    lookup->errand = NULL;
     workflow_loader_cancel(lookup->load);
     tell(lookup, STATUS_FAILED, "the host stopped before it ended");
 }

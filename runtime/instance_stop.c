@@ -4,6 +4,8 @@
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
+#include <string.h>
+
 enum {
     STOPS_BYTES_MAX = 16 << 20,
 };
@@ -45,7 +47,10 @@ static const char *row_status(enum execution_status status)
 bool instance_stop_needed(const struct execution *execution)
 {
     const struct instance *instance = &execution->instance;
-    return instance->stored && !execution->overtaken && row_status(execution->status) &&
+    const char *status = row_status(execution->status);
+    if (!status || (strcmp(status, "running") == 0 && *execution->job))
+        return false; /* its job goes on */
+    return instance->stored && !execution->overtaken && !execution->job_lost &&
            (instance->owned || execution->origin == ORIGIN_RESUME);
 }
 

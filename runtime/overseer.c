@@ -12,7 +12,8 @@
 
 enum {
     LOOK_EVERY_US = 500 * 1000,
-    LOOKS_PER_BEAT = 10,
+    BEAT_EVERY_US = 5 * 1000 * 1000,
+    BEATS_PER_OWNERSHIP = 4, /* so that a beat or two may be late */
     CONNECTION_WAIT_US = 5 * 1000 * 1000,
     ANSWER_US = 5 * 1000 * 1000,
     HOST_NAME_BYTES = 256,
@@ -25,14 +26,63 @@ struct overseer {
     struct pg_conn *conn;
     struct pg_pipeline *pipeline;
     char host_name[HOST_NAME_BYTES];
-    int n_looks;
+    int64_t beat_us; /* when the last beat was sent */
+    bool beats;      /* the pipeline under way has a beat */
+    bool stopped;
+    int n_beats;
 };
+
+static int64_t at_most(const struct overseer *overseer, int64_t us)
+{
+    int64_t most_us = overseer->runtime->options.ownership_us / BEATS_PER_OWNERSHIP;
+    return us < most_us ? us : most_us;
+}
 
 static void rest(struct overseer *overseer)
 {
+    int64_t look_us = at_most(overseer, LOOK_EVERY_US);
     /* jitter: the hosts should not all look at the same moment */
-    struct timeval pause = clock_timeval_us((int64_t)(LOOK_EVERY_US * (0.75 + clock_jitter() / 2)));
-    event_add(overseer->timer, &pause);
+    struct timeval pause =
+        clock_timeval_us((int64_t)((double)look_us * (0.75 + clock_jitter() / 2)));
+    if (!overseer->stopped)
+        event_add(overseer->timer, &pause);
+}
+
+static void add_beat(const struct overseer *overseer, struct pg_pipeline *pipeline)
+{
+    char pid[16];
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    const char *beat[] = {overseer->runtime->process_id, overseer->host_name, pid};
+    pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_BEAT, 3, beat);
+}
+
+bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn, struct fault *fault)
+{
+    struct pg_answer answer;
+    pg_pipeline_clear(overseer->pipeline);
+    add_beat(overseer, overseer->pipeline);
+    if (!pg_conn_call(overseer->runtime->base, conn, overseer->pipeline, ANSWER_US, &answer, fault))
+        return false;
+    overseer->beat_us = clock_monotonic_us();
+    pg_answer_done(&answer);
+    return true;
+}
+
+int overseer_n_beats(const struct overseer *overseer)
+{
+    return overseer->n_beats;
+}
+
+void overseer_stop(struct overseer *overseer)
+{
+    overseer->stopped = true;
+    event_del(overseer->timer);
+    if (overseer->request)
+        pg_pool_cancel(overseer->request);
+    if (overseer->conn)
+        pg_pool_give(overseer->runtime->pool, overseer->conn);
+    overseer->request = NULL;
+    overseer->conn = NULL;
 }
 
 static void on_looked(struct pg_answer *answer, void *arg)
@@ -40,6 +90,7 @@ static void on_looked(struct pg_answer *answer, void *arg)
     struct overseer *overseer = arg;
     struct runtime *runtime = overseer->runtime;
     if (!answer->fault.kind) {
+        overseer->n_beats += overseer->beats;
         const PGresult *ended = answer->results[0];
         if (PQntuples(ended) == 1 && atoi(PQgetvalue(ended, 0, 0)) > 0 && runtime->options.log)
             log_line(runtime->options.log, LOG_LEVEL_WARNING, "runtime",
@@ -55,7 +106,6 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
 {
     struct overseer *overseer = arg;
     struct fault failed;
-    char pid[16];
     (void)fault;
     overseer->request = NULL;
     overseer->conn = conn;
@@ -63,12 +113,14 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         rest(overseer);
         return;
     }
-    snprintf(pid, sizeof pid, "%d", (int)getpid());
-    const char *beat[] = {overseer->runtime->process_id, overseer->host_name, pid};
     pg_pipeline_clear(overseer->pipeline);
     pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_OVERDUE_END, 0, NULL);
-    if (overseer->n_looks++ % LOOKS_PER_BEAT == 0)
-        pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_HOST_BEAT, 3, beat);
+    int64_t now_us = clock_monotonic_us();
+    overseer->beats = now_us - overseer->beat_us >= at_most(overseer, BEAT_EVERY_US);
+    if (overseer->beats) {
+        overseer->beat_us = now_us;
+        add_beat(overseer, overseer->pipeline);
+    }
     if (!pg_conn_send(conn, overseer->pipeline, ANSWER_US, on_looked, overseer, &failed)) {
         pg_pool_give(overseer->runtime->pool, conn);
         overseer->conn = NULL;

@@ -22,6 +22,7 @@ struct result {
     int64_t held_us;   /* from the grant to the release */
     int attempts;
     bool replayed;
+    bool job_lost;  /* another host has the job: nothing was done here; not part of the JSON */
     bool overtaken; /* its instance had changed since it was looked up; not part of the JSON */
 };
 

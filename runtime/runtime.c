@@ -5,6 +5,8 @@
 #include "definition_store.h"
 #include "execution.h"
 #include "instance_lookup.h"
+#include "job_enqueue.h"
+#include "job_runner.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
@@ -23,6 +25,7 @@
 #include <string.h>
 
 enum {
+    RETIRE_US = 1000 * 1000,
     LOOK_UP_TABLES_US = 10 * 1000 * 1000,
     LOOKS_LOST_MAX = 5, /* connections that a look-up of tables may lose in a row */
     QUERY_US = 30 * 1000 * 1000,
@@ -41,6 +44,7 @@ struct runtime_options runtime_default_options(void)
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
         .look_up_us = 10 * 1000 * 1000,
+        .ownership_us = 30 * 1000 * 1000,
     };
 }
 
@@ -89,6 +93,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->batches);
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
+    LIST_INIT(&runtime->enqueues);
     uuid_draw(&runtime->uuids, runtime->process_id);
     /* the last eight digits are random; the first ones are the time */
     snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
@@ -118,7 +123,10 @@ static void stop_everything(struct runtime *runtime)
         batch_abandon(LIST_FIRST(&runtime->batches));
     while (!LIST_EMPTY(&runtime->resets))
         session_reset_cancel(LIST_FIRST(&runtime->resets));
+    if (runtime->runner)
+        job_runner_abandon(runtime->runner);
     instance_lookup_abandon_all(runtime);
+    job_enqueue_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         if (workflow->tables_request)
@@ -138,6 +146,7 @@ void runtime_free(struct runtime *runtime)
     if (!runtime)
         return;
     stop_everything(runtime);
+    job_runner_free(runtime->runner);
     overseer_free(runtime->overseer);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);
@@ -198,7 +207,8 @@ bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault
     struct pg_conn *conn = NULL;
     if (!take_now(runtime, wait_us, &conn, fault))
         return false;
-    bool ok = migration_run(runtime->base, conn, runtime->schema, lists, 2, NULL, fault);
+    bool ok = migration_run(runtime->base, conn, runtime->schema, lists, 2, NULL, fault) &&
+              overseer_beat_now(runtime->overseer, conn, fault);
     pg_pool_give(runtime->pool, conn);
     if (ok)
         overseer_start(runtime->overseer);
@@ -435,6 +445,36 @@ void runtime_go_on(struct runtime *runtime, struct execution *execution)
         runtime_conclude(runtime, execution, /* recorded= */ false);
     else
         runtime_prepare(runtime, execution);
+}
+
+bool runtime_work(struct runtime *runtime, const struct background_options *options,
+                  struct fault *fault)
+{
+    return runtime->runner || job_runner_new(runtime, options, &runtime->runner, fault);
+}
+
+void runtime_drain(struct runtime *runtime)
+{
+    if (runtime->runner)
+        job_runner_drain(runtime->runner);
+}
+
+void runtime_retire(struct runtime *runtime)
+{
+    const char *params[] = {runtime->process_id};
+    struct pg_conn *conn = NULL;
+    struct pg_answer answer;
+    struct fault ignored;
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    overseer_stop(runtime->overseer);
+    if (pipeline && pg_pool_server_version(runtime->pool) &&
+        take_now(runtime, RETIRE_US, &conn, &ignored)) {
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_RETIRE, 1, params);
+        if (pg_conn_call(runtime->base, conn, pipeline, RETIRE_US, &answer, &ignored))
+            pg_answer_done(&answer);
+        pg_pool_give(runtime->pool, conn);
+    }
+    pg_pipeline_free(pipeline);
 }
 
 int runtime_n_running(const struct runtime *runtime)

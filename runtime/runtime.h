@@ -28,6 +28,7 @@ struct runtime_options {
     int batch_entries_max;      /* advisory locks of one transaction */
     int64_t connect_timeout_us; /* of one attempt */
     int64_t look_up_us;         /* at least so long is asked what became of a lost commit */
+    int64_t ownership_us;       /* a host silent for so long loses its instances and jobs */
     bool unnamed_only;          /* no prepared statements: for poolers that lose them */
 };
 
@@ -82,6 +83,8 @@ struct submission {
     struct workflow *workflow;
     const json_t *input; /* an object; a reference is kept */
     const char *id;      /* instance id as UUID text, copied; NULL = drawn here */
+    const char *job;     /* that it comes from, copied; NULL = none. Its commit deletes the job */
+    bool alone;          /* without neighbours in its transactions */
     runtime_done_fn *done;
     void *arg;
 };
@@ -95,6 +98,8 @@ struct delivery {
     const char *instance;  /* its id as UUID text; copied */
     const char *event;     /* copied; NULL = the instance is resumed where it stopped */
     const json_t *payload; /* of the event; a reference is kept; NULL = null */
+    const char *job;       /* as in struct submission */
+    bool alone;
     runtime_done_fn *done;
     void *arg;
 };
@@ -105,6 +110,31 @@ struct delivery {
  * Fails only for memory, or while the host stops. */
 MUST_CHECK bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery,
                                 struct fault *fault);
+
+struct background_options {
+    int jobs_max;    /* background executions of this host at a time */
+    int64_t care_us; /* how often timers and silent hosts are looked for */
+};
+
+/* 64 jobs, 1 s. */
+struct background_options runtime_default_background(void);
+
+/* From now on the host runs background jobs, fires timers and takes over what died with others. */
+MUST_CHECK bool runtime_work(struct runtime *runtime, const struct background_options *options,
+                             struct fault *fault);
+
+/* Takes no more background work; what runs goes on. runtime_n_running tells when all is over. */
+void runtime_drain(struct runtime *runtime);
+
+/* Tells the database that this host is over, so that others need not wait for its silence. Runs the
+ * loop; before runtime_free. */
+void runtime_retire(struct runtime *runtime);
+
+/* Leaves a new instance to the background: a job, which any host may take. Told STATUS_QUEUED once
+ * that is committed, with the id that the instance will have; bad input is told as STATUS_INVALID.
+ * Fails only for memory, or while the host stops. */
+MUST_CHECK bool runtime_enqueue(struct runtime *runtime, const struct submission *submission,
+                                int priority, struct fault *fault);
 
 int runtime_n_running(const struct runtime *runtime); /* submitted and not yet answered */
 

@@ -12,6 +12,8 @@
 
 struct scheduler;
 struct recorder;
+struct job_enqueue;
+struct job_runner;
 struct overseer;
 struct workflow_loader;
 struct batch;
@@ -30,6 +32,7 @@ struct runtime {
     struct workflow_loader *loader; /* versions ready to run */
     struct scheduler *scheduler;    /* who runs next, and where */
     struct recorder *recorder;      /* history of what kept nothing */
+    struct job_runner *runner;      /* background work; NULL = none is done here */
     struct overseer *overseer;      /* heartbeat; ends overdue sessions */
     struct uuid_source uuids;
     char process_id[UUID_TEXT_BYTES];
@@ -41,6 +44,7 @@ struct runtime {
     LIST_HEAD(, batch) batches;
     LIST_HEAD(, session_reset) resets;
     LIST_HEAD(, instance_lookup) lookups;
+    LIST_HEAD(, job_enqueue) enqueues;
 };
 
 /* The outcome is set: writes the history row where that was not done, and answers. */

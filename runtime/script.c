@@ -55,6 +55,7 @@ bool script_new(struct execution *execution, struct region *region, struct batch
     script->rows = rows;
     script->userdata_ref = script->data_ref = LUA_NOREF;
     script->log_end = &script->log;
+    script->events_end = &script->events;
     if (!scope_new(sandbox, &script->scope, fault) ||
         !execution_scope(execution, script->scope, fault)) {
         script_free(script);

@@ -92,6 +92,14 @@ MUST_CHECK bool script_vars(struct script *script, json_t **out, struct fault *f
 MUST_CHECK bool script_navigate(struct script *script, const json_t *vars, int *next,
                                 struct fault *fault);
 
+/* What it emitted, in order; NULL if nothing. */
+struct script_event {
+    struct script_event *next;
+    const char *name;
+    const char *payload; /* JSON, an object */
+};
+const struct script_event *script_events(const struct script *script);
+
 /* Writes its buffered log lines: once its outcome is final. */
 void script_flush_log(struct script *script);
 

@@ -116,6 +116,11 @@ bool script_vars(struct script *script, json_t **out, struct fault *fault)
     return fault_set(fault, FAULT_SCRIPT, "vars is not a table of names and values");
 }
 
+const struct script_event *script_events(const struct script *script)
+{
+    return script->events;
+}
+
 /* ---- navigation ---- */
 
 bool script_navigate(struct script *script, const json_t *vars, int *next, struct fault *fault)

@@ -5,17 +5,21 @@
 #include "script_private.h"
 
 #include "clock.h"
+#include "json_lua.h"
 #include "runtime_state.h"
 #include "sql_check.h"
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     SLEEP_SECONDS_MAX = 24 * 3600,
     LOG_LINES_MAX = 1000,
     LOG_LINE_BYTES_MAX = 1500,
+    EVENTS_MAX = 1000,
+    EVENT_NAME_BYTES_MAX = 63,
 };
 
 static struct script *script_of(lua_State *L)
@@ -137,9 +141,55 @@ static int script_uuid(lua_State *L)
     return 1;
 }
 
+/* The text of a table as JSON, kept with the transaction. */
+static const char *payload_text(lua_State *L, struct script *script, int index)
+{
+    json_t *value = NULL;
+    struct fault fault;
+    if (lua_isnoneornil(L, index))
+        return "{}";
+    if (!json_lua_read(L, index, "payload", &value, &fault))
+        luaL_error(L, "emit: %s", fault.text);
+    bool is_empty = json_is_array(value) && json_array_size(value) == 0;
+    bool fits = (json_is_object(value) && !json_has_zero(value)) || is_empty;
+    char *json = !fits ? NULL : is_empty ? strdup("{}") : json_write(value);
+    json_decref(value);
+    if (!json)
+        luaL_error(L, fits ? "out of memory"
+                           : "emit: the payload is a table of names and values, without U+0000");
+    const char *kept = region_copy(script->region, json, strlen(json));
+    free(json);
+    if (!kept)
+        luaL_error(L, "too much memory for one transaction");
+    return kept;
+}
+
+static bool is_event_name(const char *name, size_t n_bytes)
+{
+    size_t n_good = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+    return n_bytes >= 1 && n_bytes <= EVENT_NAME_BYTES_MAX && n_good == n_bytes && *name >= 'a' &&
+           *name <= 'z';
+}
+
+/* emit(name, payload): when the changes are committed, the workflows start whose triggers name it,
+ * with the payload as their input. */
 static int script_emit(lua_State *L)
 {
-    return luaL_error(L, "emit is not there yet: events come with a later version");
+    struct script *script = script_of(L);
+    size_t n_bytes;
+    const char *name = luaL_checklstring(L, 1, &n_bytes);
+    luaL_argcheck(L, is_event_name(name, n_bytes), 1,
+                  "the name of an event: [a-z][a-z0-9_-]{0,62}");
+    if (script->n_events++ >= EVENTS_MAX)
+        return luaL_error(L, "more than %d events in one run", EVENTS_MAX);
+    struct script_event *event = region_take(script->region, sizeof *event);
+    if (!event)
+        return luaL_error(L, "too much memory for one transaction");
+    event->name = keep(L, script, name, n_bytes);
+    event->payload = payload_text(L, script, 2);
+    *script->events_end = event;
+    script->events_end = &event->next;
+    return 0;
 }
 
 static int add_log(lua_State *L, enum log_level level)

@@ -39,6 +39,8 @@ struct script {
     struct fault failure;
     struct log_entry *log, **log_end;
     int n_log;
+    struct script_event *events, **events_end;
+    int n_events;
 };
 
 /* Runs body(script, L, arg) on the main thread's stack, protected; errors become *fault. */

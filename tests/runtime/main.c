@@ -11,6 +11,7 @@ static const struct {
     {"batch", batch_tests},
     {"decimal", decimal_tests},
     {"instance", instance_tests},
+    {"job", job_tests},
     {"outcome", outcome_tests},
     {"row", row_tests},
     {"save", save_tests},

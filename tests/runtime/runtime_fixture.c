@@ -83,9 +83,9 @@ void runtime_fixture_tables(struct runtime_fixture *fixture, const char *sql)
     PQsetNoticeReceiver(fixture->sql, ignore_notice, NULL);
     fixture_exec(fixture->sql, "ROLLBACK; DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     fixture_exec(fixture->sql,
-                 "DO $$ BEGIN IF to_regnamespace('latchkey') IS NOT NULL THEN"
-                 " TRUNCATE latchkey.definition, latchkey.instance, latchkey.execution,"
-                 " latchkey.commit_mark, latchkey.host; END IF; END $$");
+                 "DO $$ DECLARE t record; BEGIN FOR t IN SELECT tablename FROM pg_tables WHERE"
+                 " schemaname = 'latchkey' AND tablename <> 'migration' LOOP"
+                 " EXECUTE format('TRUNCATE latchkey.%I', t.tablename); END LOOP; END $$");
     fixture_exec(fixture->sql, sql);
     fixture->n_told = 0;
 }
@@ -245,6 +245,41 @@ void host_deliver(struct host *host, const char *instance, const char *event, co
     if (!runtime_deliver(host->runtime, &delivery, &fault))
         fail_msg("%s", fault.text);
     json_decref(value);
+}
+
+void host_enqueue(struct host *host, struct workflow *workflow, const char *input, int priority,
+                  struct outcome *outcome)
+{
+    struct fault fault;
+    json_t *value = NULL;
+    struct waiting *waiting = malloc(sizeof *waiting);
+    assert_non_null(waiting);
+    if (!json_read("input", input, strlen(input), &value, &fault))
+        fail_msg("%s", fault.text);
+    *waiting = (struct waiting){.fixture = host->fixture, .outcome = outcome};
+    *outcome = (struct outcome){0};
+    host->fixture->n_waiting++;
+    struct submission submission = {
+        .workflow = workflow, .input = value, .done = on_done, .arg = waiting};
+    if (!runtime_enqueue(host->runtime, &submission, priority, &fault))
+        fail_msg("%s", fault.text);
+    json_decref(value);
+}
+
+void host_work(struct host *host)
+{
+    struct fault fault;
+    struct background_options options = runtime_default_background();
+    options.care_us = 100 * 1000;
+    if (!runtime_work(host->runtime, &options, &fault))
+        fail_msg("%s", fault.text);
+}
+
+void runtime_fixture_until(struct runtime_fixture *fixture, const char *sql, int64_t expected)
+{
+    for (int i = 0; i < 1000 && fixture_int(fixture->sql, sql) != expected; i++)
+        runtime_fixture_turn(fixture, 20);
+    assert_sql_int(fixture, sql, expected);
 }
 
 void host_submitf(struct host *host, struct workflow *workflow, struct outcome *outcome,

@@ -80,6 +80,16 @@ void host_submitf(struct host *host, struct workflow *workflow, struct outcome *
 void host_deliver(struct host *host, const char *instance, const char *event, const char *payload,
                   struct outcome *outcome);
 
+/* Leaves it to the background; outcome is that of the queueing. */
+void host_enqueue(struct host *host, struct workflow *workflow, const char *input, int priority,
+                  struct outcome *outcome);
+
+/* The host takes background work from now on, looking after timers and silent hosts often. */
+void host_work(struct host *host);
+
+/* Turns the loop until sql's single value is this; fails after 20 s. */
+void runtime_fixture_until(struct runtime_fixture *fixture, const char *sql, int64_t expected);
+
 /* Publishes, submits one and waits. */
 struct outcome host_run(struct host *host, const char *yaml, const char *input);
 

@@ -1,0 +1,22 @@
+/*
+ * One pipeline on a connection of the pool: taken, sent, answered, given back. A pipeline without a
+ * BEGIN is one transaction of its own.
+ */
+#pragma once
+#include "pg_pipeline.h"
+#include "pg_pool.h"
+
+struct errand;
+struct runtime;
+
+/* answer->fault says why where there was no connection (nothing_sent) or no success. The errand is
+ * over and the connection given back before; called once, from the loop, unless cancelled. */
+typedef void errand_done_fn(struct pg_answer *answer, void *arg);
+
+/* The pipeline is owned by the errand, also on failure; NULL counts as lack of memory. *out may be
+ * used to cancel until done runs. */
+MUST_CHECK bool errand_start(struct runtime *runtime, enum pg_pool_line line,
+                             struct pg_pipeline *pipeline, int64_t wait_us, int64_t answer_us,
+                             errand_done_fn *done, void *arg, struct errand **out,
+                             struct fault *fault);
+void errand_cancel(struct errand *errand); /* NULL is fine */

@@ -1,0 +1,16 @@
+-- Jobs that nobody has had in hands yet, the most urgent first.
+WITH due AS MATERIALIZED (
+    SELECT id
+      FROM @schema@.job
+     WHERE NOT dead AND claimed_by IS NULL AND NOT alone AND run_at <= pg_catalog.clock_timestamp()
+     ORDER BY priority DESC, run_at
+     LIMIT $3::integer
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE @schema@.job AS j
+   SET claimed_by = $1::uuid,
+       claimed_until = pg_catalog.clock_timestamp() + $2::bigint * interval '1 millisecond'
+  FROM due
+ WHERE j.id = due.id
+RETURNING j.id, j.kind, j.workflow, j.version, j.instance, j.event, j.payload, j.input, j.key, j.alone,
+          j.attempts, j.attempts_max

@@ -1,0 +1,18 @@
+-- What became of jobs that kept nothing: 'again' costs no attempt, 'failed' does, and after the
+-- last the job is dead; 'ended' is over.
+WITH v AS (
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS v(id, fate, status, error)
+), ended AS (
+    DELETE FROM @schema@.job AS j USING v
+     WHERE j.id = v.id AND j.claimed_by = $1::uuid AND v.fate = 'ended'
+)
+UPDATE @schema@.job AS j
+   SET claimed_by = NULL, claimed_until = NULL, last_status = v.status, last_error = v.error,
+       attempts = j.attempts + (v.fate = 'failed')::integer,
+       dead = v.fate = 'failed' AND j.attempts + 1 >= j.attempts_max,
+       run_at = pg_catalog.clock_timestamp()
+                + (0.75 + pg_catalog.random() / 2)
+                  * CASE WHEN v.fate = 'failed' THEN interval '1 second' * power(2, least(j.attempts, 12))
+                         ELSE interval '500 milliseconds' END
+  FROM v
+ WHERE j.id = v.id AND j.claimed_by = $1::uuid AND v.fate <> 'ended'
