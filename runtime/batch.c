@@ -9,6 +9,7 @@
 #include "batch.h"
 
 #include "batch_fault.h"
+#include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "runtime_state.h"
@@ -216,6 +217,8 @@ static void give_back(struct batch *batch, struct member *member)
     struct scheduler *scheduler = batch->runtime->scheduler;
     if (member->fate == FATE_REFUSED)
         scheduler_refused(scheduler, member->execution);
+    else if (member->fate == FATE_ASIDE)
+        scheduler_step_aside(scheduler, member->execution, member->delay_us);
     else if (member->fate == FATE_AGAIN || member->fate == FATE_OPEN)
         scheduler_again(scheduler, member->execution, member->delay_us);
 }
@@ -391,6 +394,7 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
         return;
     }
     member->fate = FATE_KEPT;
+    batch_keys_hold_back(batch, member);
     if (batch_rows_take_spread(batch->rows))
         hold_back_sharers(batch, member);
 }

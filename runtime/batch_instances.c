@@ -11,7 +11,7 @@
 enum {
     ROWS_BYTES_MAX = 64 << 20,
     REASON_BYTES_MAX = 1000,
-    INSERT_COLUMNS = 10,
+    INSERT_COLUMNS = 11,
     UPDATE_COLUMNS = 8,
     DELETE_COLUMNS = 2,
 };
@@ -165,6 +165,7 @@ static void add_insert(struct rows *rows, const struct execution *execution)
     add_json(rows, column++, execution->instance.next.vars);
     add_json(rows, column++, output_after(execution));
     pg_array_add_int64(column++, steps_after(execution));
+    pg_array_add(column++, execution->key);
     rows->n++;
 }
 

@@ -6,6 +6,7 @@
 #include "batch_events.h"
 #include "batch_instances.h"
 #include "batch_jobs.h"
+#include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "history.h"
@@ -174,8 +175,8 @@ void batch_save(struct batch *batch)
     batch_add_limits(batch);
     batch_rows_add_saves(batch->rows, batch->pipeline);
     bool ok = batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
-              batch_instances_add_saves(batch, &fault) && batch_events_add_saves(batch, &fault) &&
-              add_history(batch, &fault);
+              batch_instances_add_saves(batch, &fault) && batch_keys_add_saves(batch, &fault) &&
+              batch_events_add_saves(batch, &fault) && add_history(batch, &fault);
     if (!ok) {
         if (batch_is_alone(batch))
             batch_drop_all(batch, STATUS_FAILED, fault.text);

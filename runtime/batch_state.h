@@ -30,6 +30,7 @@ enum member_fate {
     FATE_KEPT,    /* ran well: its changes are committed with the batch */
     FATE_DROPPED, /* ended without changes; its outcome is set */
     FATE_REFUSED, /* did not get its lock */
+    FATE_ASIDE,   /* runs later, and gives up its place; see delay_us */
     FATE_AGAIN,   /* runs again, in its place; see delay_us */
 };
 
@@ -70,7 +71,7 @@ struct batch {
     int64_t lost_us;     /* when the commit's answer was lost; 0 = it was not */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */
-    int at_begin, at_try, at_granted, at_jobs, at_instances, at_commit, at_ask;
+    int at_begin, at_try, at_granted, at_jobs, at_instances, at_keys, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
     bool ran_sql; /* a script's own: the session may not be as it was */

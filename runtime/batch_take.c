@@ -6,6 +6,7 @@
  */
 #include "batch_instances.h"
 #include "batch_jobs.h"
+#include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "locks_sql.h"
@@ -197,6 +198,7 @@ static void add_reads(struct batch *batch)
 {
     batch->at_jobs = batch_jobs_add_lock(batch);
     batch->at_instances = batch_instances_add_read(batch);
+    batch->at_keys = batch_keys_add_read(batch);
 }
 
 static void read_reads(struct batch *batch, const struct pg_answer *answer)
@@ -205,6 +207,8 @@ static void read_reads(struct batch *batch, const struct pg_answer *answer)
         batch_jobs_read(batch, answer->results[batch->at_jobs]);
     if (batch->at_instances != NO_STATEMENT)
         batch_instances_read(batch, answer->results[batch->at_instances]);
+    if (batch->at_keys != NO_STATEMENT)
+        batch_keys_read(batch, answer->results[batch->at_keys]);
 }
 
 /* The rows are in: the scripts may run. */

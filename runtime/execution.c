@@ -144,6 +144,10 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
         return fault_no_memory(fault);
     }
     execution->alone = submission->alone;
+    if (submission->key && !(execution->key = strdup(submission->key))) {
+        execution_free(execution);
+        return fault_no_memory(fault);
+    }
     if (submission->job)
         strncpy(execution->job, submission->job, sizeof execution->job - 1);
     if (submission->id)
@@ -182,6 +186,10 @@ bool execution_new_of_instance(struct runtime *runtime, const struct execution_o
     execution->instance = about->instance;
     execution->plan = &about->workflow->activities[activity < 0 ? 0 : activity];
     execution->alone = about->alone;
+    if (about->key && !(execution->key = strdup(about->key))) {
+        execution_free(execution);
+        return fault_no_memory(fault);
+    }
     if (about->job)
         strncpy(execution->job, about->job, sizeof execution->job - 1);
     *refused = activity < 0 ? !fault_set(&why, FAULT_INVALID, "version %d has no activity '%s'",
@@ -251,6 +259,8 @@ void execution_free(struct execution *execution)
     lock_set_free(execution->locks);
     json_decref(execution->input);
     json_decref(execution->event);
+    json_decref(execution->recorded);
+    free(execution->key);
     instance_done(&execution->instance);
     free(execution->reason);
     free(execution);
@@ -265,13 +275,12 @@ int execution_paths(const struct execution *execution, const char **texts)
     return n;
 }
 
-void execution_answer(struct execution *execution)
+void execution_describe(const struct execution *execution, const char **paths,
+                        struct result *result)
 {
-    const char *paths[LOCK_SET_PATHS_MAX];
-    int n_paths = execution_paths(execution, paths);
     int64_t until_us = execution->granted_us ? execution->granted_us : execution->ended_us;
     bool kept = execution_status_row(execution->status)->keeps_changes;
-    struct result result = {
+    *result = (struct result){
         .workflow = execution->workflow->definition->name,
         .version = execution->workflow->version,
         .activity = execution_activity(execution)->name,
@@ -279,14 +288,35 @@ void execution_answer(struct execution *execution)
         .output = kept ? execution->instance.output : NULL,
         .reason = execution->reason ? execution->reason : "",
         .paths = paths,
-        .n_paths = n_paths,
+        .n_paths = execution_paths(execution, paths),
         .waited_us = until_us - execution->submitted_us,
         .held_us = execution->granted_us ? execution->ended_us - execution->granted_us : 0,
         .attempts = execution->attempts,
         .job_lost = execution->job_lost,
         .overtaken = execution->overtaken && execution->first,
     };
-    memcpy(result.id, execution->id, sizeof result.id);
+    memcpy(result->id, execution->id, sizeof result->id);
+}
+
+/* What the key's row has is told to everybody alike. */
+static bool describe_recorded(const struct execution *execution, const char **paths,
+                              struct result *result)
+{
+    struct fault ignored;
+    bool kept = execution_status_row(execution->status)->keeps_changes;
+    if (!execution->recorded || !kept ||
+        !result_read(execution->recorded, paths, LOCK_SET_PATHS_MAX, result, &ignored))
+        return false;
+    result->replayed = execution->replayed;
+    return true;
+}
+
+void execution_answer(struct execution *execution)
+{
+    const char *paths[LOCK_SET_PATHS_MAX];
+    struct result result;
+    if (!describe_recorded(execution, paths, &result))
+        execution_describe(execution, paths, &result);
     if (execution->done)
         execution->done(&result, execution->arg);
     execution_free(execution);

@@ -57,6 +57,11 @@ struct execution {
     bool parks; /* runs nothing: its first activity waits for an event */
     char
         job[UUID_TEXT_BYTES]; /* that it comes from, until the first commit deletes it; "" = none */
+    char *key;                /* idempotency key; owned; NULL = none */
+    bool key_bound;           /* its row is there already, for this instance */
+    bool replayed;            /* nothing ran: `recorded` is the answer */
+    char follow[UUID_TEXT_BYTES]; /* the instance that has the key and stopped: go on with it */
+    json_t *recorded;             /* owned; the answer as the key's row has it; NULL = none */
     json_t *input;
     json_t *event; /* owned: {"name", "payload"}, for the first activity; NULL = none */
     struct instance instance;
@@ -66,6 +71,7 @@ struct execution {
     enum ready_line line;
     bool alone;       /* this run: a transaction of its own */
     bool looked_anew; /* its tables, after the database did not know one or a column */
+    bool aside;       /* out of the queues until its timer, so that others may pass */
     bool out_of_time; /* its acquire time passed while it was taken */
     bool job_lost;    /* the job is not this process's any more: it ends without a trace */
     bool overtaken;   /* its instance is not as it was when the run began */
@@ -105,6 +111,7 @@ struct execution_of_instance {
     const char *activity;     /* that it stands before */
     json_t *input;            /* a reference is kept */
     json_t *event;            /* a reference is kept; NULL = none */
+    const char *key;          /* copied; NULL = none */
     const char *job;          /* copied; NULL = none */
     bool alone;               /* without neighbours in its transactions */
     struct instance instance; /* its values are taken over, also on failure */
@@ -131,6 +138,10 @@ MUST_CHECK bool execution_check_input(const struct definition *definition, const
 /* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. */
 void execution_set_outcome(struct execution *execution, enum execution_status status,
                            const char *reason);
+
+/* The answer as it stands. paths must have room for LOCK_SET_PATHS_MAX; all else is borrowed. */
+void execution_describe(const struct execution *execution, const char **paths,
+                        struct result *result);
 
 /* Tells done and frees the execution. */
 void execution_answer(struct execution *execution);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    OWN_PATHS_MAX = 1,
+    OWN_PATHS_MAX = 2,
 };
 
 /* The whole system, for an activity that says no lock context. */
@@ -56,6 +56,21 @@ static bool add_instance_path(const struct execution *execution, struct lock_pat
     return true;
 }
 
+/* Only a new instance asks for its key; later runs of the instance have it. */
+static bool add_key_path(const struct execution *execution, struct lock_path **paths, int *n_paths,
+                         struct fault *fault)
+{
+    const char *workflow = execution->workflow->definition->name;
+    if (!execution->key || execution->instance.stored)
+        return true;
+    struct lock_segment segments[] = {{workflow, strlen(workflow)},
+                                      {execution->key, strlen(execution->key)}};
+    if (!lock_path_new_own("key", segments, 2, &paths[*n_paths], fault))
+        return fault_prefix(fault, "idempotency key");
+    ++*n_paths;
+    return true;
+}
+
 /* A set of what the activity locks and of latchkey's own paths. */
 static bool join(const struct execution *execution, const struct lock_set *set,
                  struct lock_path *const *own, int n_own, struct lock_set **out,
@@ -82,7 +97,8 @@ bool execution_lock_evaluate(struct execution *execution, struct fault *fault)
     int n_own = 0;
     bool ok = !execution_activity(execution)->exclusive_lock || execution->parks ||
               evaluate(execution, &users, fault);
-    ok = ok && add_instance_path(execution, own, &n_own, fault);
+    ok = ok && add_instance_path(execution, own, &n_own, fault) &&
+         add_key_path(execution, own, &n_own, fault);
     if (ok && n_own > 0) {
         ok = join(execution, users, own, n_own, &all, fault);
         lock_set_free(users);

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,8 @@ enum found_column {
     FOUND_INPUT,
     FOUND_VARS,
     FOUND_OUTPUT,
+    FOUND_KEY,
+    FOUND_LIVES, /* the process that runs it */
 };
 
 struct instance_lookup {
@@ -146,6 +149,7 @@ static void run(struct instance_lookup *lookup, struct workflow *workflow)
         .id = lookup->id,
         .origin = lookup->event ? ORIGIN_EVENT : ORIGIN_RESUME,
         .activity = value(lookup->row, FOUND_ACTIVITY),
+        .key = value(lookup->row, FOUND_KEY),
         .job = lookup->job,
         .alone = lookup->alone,
         .done = on_done,
@@ -192,7 +196,7 @@ static bool may_run(const struct instance_lookup *lookup)
     if (lookup->event)
         return strcmp(status, "idle") == 0 && wait_for && strcmp(wait_for, lookup->event) == 0;
     return strcmp(status, "failed") == 0 || strcmp(status, "blocked") == 0 ||
-           (strcmp(status, "running") == 0 && !value(row, FOUND_PROCESS));
+           (strcmp(status, "running") == 0 && *value(row, FOUND_LIVES) != 't');
 }
 
 static void refuse(struct instance_lookup *lookup)
@@ -252,12 +256,15 @@ static void tell_later(struct instance_lookup *lookup, enum execution_status sta
 
 static void look(struct instance_lookup *lookup)
 {
-    const char *params[] = {lookup->id};
+    char ownership_ms[24];
+    const char *params[] = {lookup->id, ownership_ms};
     struct pg_pipeline *pipeline = pg_pipeline_new();
     struct fault fault;
     lookup->n_looks++;
+    snprintf(ownership_ms, sizeof ownership_ms, "%lld",
+             (long long)(lookup->runtime->options.ownership_us / 1000));
     if (pipeline)
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_INSTANCE_FIND, 1, params);
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_INSTANCE_FIND, 2, params);
     if (!errand_start(lookup->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
                       on_found, lookup, &lookup->errand, &fault))
         tell_later(lookup, STATUS_FAILED, fault.text);

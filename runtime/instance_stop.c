@@ -51,7 +51,7 @@ bool instance_stop_needed(const struct execution *execution)
     if (!status || (strcmp(status, "running") == 0 && *execution->job))
         return false; /* its job goes on */
     return instance->stored && !execution->overtaken && !execution->job_lost &&
-           (instance->owned || execution->origin == ORIGIN_RESUME);
+           !execution->replayed && (instance->owned || execution->origin == ORIGIN_RESUME);
 }
 
 void instance_stops_add(struct instance_stops *stops, struct execution *execution)

@@ -21,11 +21,21 @@ enum {
     JOB_COLUMNS = 6, /* id, workflow, version, input, key, priority */
 };
 
+/* of job_keys.sql */
+enum bound_column {
+    BOUND_ID,
+    BOUND_INSTANCE,
+    BOUND_SAME_INPUT,
+    BOUND_RESULT,
+};
+
 struct wish {
     char id[UUID_TEXT_BYTES];
     struct workflow *workflow;
+    char *key; /* idempotency key; NULL = none */
     json_t *input;
     int priority;
+    bool replayed;
     struct fault refused; /* its input is wrong */
     runtime_done_fn *done;
     void *arg;
@@ -43,9 +53,21 @@ struct job_enqueue {
     struct event *go;
     struct errand *errand;
     struct commit_lookup *lookup;
+    int at_keys;
     char attempt[UUID_TEXT_BYTES];
     LIST_ENTRY(job_enqueue) link;
 };
+
+static void answer_with(struct job_enqueue *enqueue, struct wish *wish, const struct result *result)
+{
+    TAILQ_REMOVE(&enqueue->wishes, wish, link);
+    enqueue->runtime->n_running--;
+    if (wish->done)
+        wish->done(result, wish->arg);
+    json_decref(wish->input);
+    free(wish->key);
+    free(wish);
+}
 
 static void answer(struct job_enqueue *enqueue, struct wish *wish, enum execution_status status,
                    const char *reason)
@@ -54,14 +76,10 @@ static void answer(struct job_enqueue *enqueue, struct wish *wish, enum executio
                             .version = wish->workflow->version,
                             .activity = "",
                             .status = status,
-                            .reason = reason};
+                            .reason = reason,
+                            .replayed = wish->replayed};
     memcpy(result.id, wish->id, sizeof result.id);
-    TAILQ_REMOVE(&enqueue->wishes, wish, link);
-    enqueue->runtime->n_running--;
-    if (wish->done)
-        wish->done(&result, wish->arg);
-    json_decref(wish->input);
-    free(wish);
+    answer_with(enqueue, wish, &result);
 }
 
 static void end(struct job_enqueue *enqueue, enum execution_status status, const char *reason)
@@ -77,12 +95,64 @@ static void end(struct job_enqueue *enqueue, enum execution_status status, const
     free(enqueue);
 }
 
+/* Whose job it is was in the answer that was lost; asking again with the key tells. */
+static void end_keyed_unknown(struct job_enqueue *enqueue)
+{
+    struct wish *wish = TAILQ_FIRST(&enqueue->wishes), *next;
+    for (; wish; wish = next) {
+        next = TAILQ_NEXT(wish, link);
+        if (wish->key)
+            answer(enqueue, wish, STATUS_UNKNOWN, "the answer was lost: ask again with the key");
+    }
+}
+
+/* Somebody brought the key before: what became of it, or the id of the instance to come. */
+static void tell_bound(struct job_enqueue *enqueue, struct wish *wish, const PGresult *rows,
+                       int row)
+{
+    const char *paths[LOCK_SET_PATHS_MAX], *text = PQgetvalue(rows, row, BOUND_RESULT);
+    struct result result;
+    struct fault fault;
+    json_t *json = NULL;
+    snprintf(wish->id, sizeof wish->id, "%s", PQgetvalue(rows, row, BOUND_INSTANCE));
+    if (*PQgetvalue(rows, row, BOUND_SAME_INPUT) != 't') {
+        answer(enqueue, wish, STATUS_INVALID,
+               "the idempotency key was used before, with another input");
+    } else if (PQgetisnull(rows, row, BOUND_RESULT)) {
+        wish->replayed = true;
+        answer(enqueue, wish, STATUS_QUEUED, "");
+    } else if (!json_read("the recorded answer", text, strlen(text), &json, &fault) ||
+               !result_read(json, paths, LOCK_SET_PATHS_MAX, &result, &fault)) {
+        answer(enqueue, wish, STATUS_FAILED, fault.text);
+    } else {
+        result.replayed = true;
+        answer_with(enqueue, wish, &result);
+    }
+    json_decref(json);
+}
+
+static void tell_keyed(struct job_enqueue *enqueue, const PGresult *rows)
+{
+    struct wish *wish = TAILQ_FIRST(&enqueue->wishes), *next;
+    for (; wish; wish = next) {
+        next = TAILQ_NEXT(wish, link);
+        int row = 0;
+        while (row < PQntuples(rows) && strcmp(PQgetvalue(rows, row, BOUND_ID), wish->id) != 0)
+            row++;
+        if (row < PQntuples(rows) && strcmp(PQgetvalue(rows, row, BOUND_INSTANCE), wish->id) != 0)
+            tell_bound(enqueue, wish, rows, row);
+    }
+}
+
 static void on_looked_up(enum commit_fact fact, void *arg)
 {
     struct job_enqueue *enqueue = arg;
     enqueue->lookup = NULL;
     switch (fact) {
-    case COMMIT_HAPPENED: end(enqueue, STATUS_QUEUED, ""); return;
+    case COMMIT_HAPPENED:
+        end_keyed_unknown(enqueue);
+        end(enqueue, STATUS_QUEUED, "");
+        return;
     case COMMIT_NEVER:
         end(enqueue, STATUS_FAILED, "the connection was lost before the commit");
         return;
@@ -99,9 +169,10 @@ static void on_written(struct pg_answer *written, void *arg)
     struct fault fault;
     int64_t until_us = clock_monotonic_us() + enqueue->runtime->options.look_up_us;
     enqueue->errand = NULL;
-    if (!written->fault.kind && !written->connection_lost)
+    if (!written->fault.kind && !written->connection_lost) {
+        tell_keyed(enqueue, written->results[enqueue->at_keys]);
         end(enqueue, STATUS_QUEUED, "");
-    else if (!written->connection_lost || written->nothing_sent)
+    } else if (!written->connection_lost || written->nothing_sent)
         end(enqueue, STATUS_FAILED, written->fault.text);
     else if (!commit_lookup_start(enqueue->runtime, enqueue->attempt, until_us, on_looked_up,
                                   enqueue, &enqueue->lookup, &fault))
@@ -125,7 +196,7 @@ static bool add_row(struct text *column, const struct wish *wish)
     pg_array_add(column++, wish->workflow->definition->name);
     pg_array_add_int64(column++, wish->workflow->version);
     pg_array_add(column++, input);
-    pg_array_add(column++, NULL);
+    pg_array_add(column++, wish->key);
     pg_array_add_int64(column++, wish->priority);
     bool ok = input != NULL;
     free(input);
@@ -155,6 +226,8 @@ static bool add_statements(struct job_enqueue *enqueue, struct pg_pipeline *pipe
     if (ok) {
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_INSERT, JOB_COLUMNS, params);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+        const char *keyed[] = {params[0], params[1], params[3], params[4]};
+        enqueue->at_keys = pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_KEYS, 4, keyed);
     }
     for (int i = 0; i < JOB_COLUMNS; i++)
         text_done(&columns[i]);
@@ -205,6 +278,18 @@ static struct job_enqueue *open_one(struct runtime *runtime)
     return enqueue;
 }
 
+static bool check_key(const char *key, struct fault *fault)
+{
+    struct lock_path *path = NULL;
+    if (!key)
+        return true;
+    struct lock_segment segments[] = {{"w", 1}, {key, strlen(key)}};
+    if (!lock_path_new_own("key", segments, 2, &path, fault))
+        return fault_prefix(fault, "idempotency key");
+    lock_path_free(path);
+    return true;
+}
+
 bool runtime_enqueue(struct runtime *runtime, const struct submission *submission, int priority,
                      struct fault *fault)
 {
@@ -221,11 +306,15 @@ bool runtime_enqueue(struct runtime *runtime, const struct submission *submissio
     wish->priority = priority;
     wish->done = submission->done;
     wish->arg = submission->arg;
+    if (submission->key && !(wish->key = strdup(submission->key)))
+        fault_no_memory(&wish->refused);
     if (submission->id)
         snprintf(wish->id, sizeof wish->id, "%s", submission->id);
     else
         uuid_draw(&runtime->uuids, wish->id);
-    if (execution_check_input(wish->workflow->definition, wish->input, &wish->refused))
+    if (!wish->refused.kind &&
+        execution_check_input(wish->workflow->definition, wish->input, &wish->refused) &&
+        check_key(wish->key, &wish->refused))
         wish->refused.kind = FAULT_NONE;
     TAILQ_INSERT_TAIL(&enqueue->wishes, wish, link);
     enqueue->n++;

@@ -56,6 +56,7 @@ struct job {
     bool alone;
     bool runs; /* submitted: its done will come */
     json_t *input;
+    char *key; /* idempotency key; NULL = none */
     struct workflow_load *load;
     enum job_fate fate;
     enum execution_status status;
@@ -103,6 +104,7 @@ static void free_job(struct job *job)
 {
     json_decref(job->input);
     free(job->error);
+    free(job->key);
     free(job);
 }
 
@@ -129,6 +131,8 @@ static enum job_fate fate_of(const struct result *result)
 {
     if (result->job_lost)
         return JOB_AGAIN;
+    if (result->replayed)
+        return JOB_ENDED; /* its work was done under the key before */
     switch (result->status) {
     case STATUS_COMPLETED:
     case STATUS_IDLE:
@@ -166,6 +170,7 @@ static void on_loaded(struct workflow *workflow, const struct fault *fault, void
     struct submission submission = {.workflow = workflow,
                                     .input = job->input,
                                     .id = job->instance,
+                                    .key = job->key,
                                     .job = job->id,
                                     .alone = job->alone,
                                     .done = on_done,
@@ -192,6 +197,9 @@ static bool start_work(struct job *job, const PGresult *rows, int row, struct fa
 {
     struct runtime *runtime = job->runner->runtime;
     const char *version = cell(rows, row, CLAIMED_VERSION);
+    const char *key = cell(rows, row, CLAIMED_KEY);
+    if (key && !(job->key = strdup(key)))
+        return fault_no_memory(fault);
     if (strcmp(cell(rows, row, CLAIMED_KIND), "start") == 0)
         return read_json(rows, row, CLAIMED_INPUT, &job->input, fault) &&
                workflow_loader_get(runtime, cell(rows, row, CLAIMED_WORKFLOW),

@@ -125,9 +125,9 @@ static void start(struct recorder *recorder)
 void recorder_add(struct recorder *recorder, struct execution *execution)
 {
     execution->state = EXECUTION_RECORDING;
-    bool silent =
-        execution->job_lost || (execution->workflow->definition->history == HISTORY_NONE &&
-                                !instance_stop_needed(execution));
+    bool silent = execution->job_lost || execution->replayed ||
+                  (execution->workflow->definition->history == HISTORY_NONE &&
+                   !instance_stop_needed(execution));
     if (silent || !pg_pool_server_version(recorder->runtime->pool)) {
         TAILQ_INSERT_TAIL(&recorder->ready, execution, link);
         event_active(recorder->answer, EV_TIMEOUT, 0);

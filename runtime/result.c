@@ -1,5 +1,7 @@
 #include "result.h"
 
+#include <string.h>
+
 static json_t *text_or_null(const char *text)
 {
     return text && *text ? json_string(text) : json_null();
@@ -28,4 +30,37 @@ json_t *result_to_json(const struct result *result)
                      workflow, "version", result->version, "activity", activity, "status",
                      execution_status_row(result->status)->name, "output", output, "reason", reason,
                      "lock", lock, "attempts", result->attempts, "replayed", result->replayed);
+}
+
+static const char *chars(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text ? text : "";
+}
+
+bool result_read(const json_t *json, const char **paths, int n_paths_max, struct result *out,
+                 struct fault *fault)
+{
+    const json_t *lock = json_object_get(json, "lock"), *texts = json_object_get(lock, "paths");
+    const json_t *output = json_object_get(json, "output");
+    *out = (struct result){
+        .workflow = chars(json_object_get(json, "workflow")),
+        .version = (int)json_integer_value(json_object_get(json, "version")),
+        .activity = chars(json_object_get(json, "activity")),
+        .output = json_is_null(output) ? NULL : output,
+        .reason = chars(json_object_get(json, "reason")),
+        .paths = paths,
+        .waited_us = (int64_t)(json_number_value(json_object_get(lock, "waited_ms")) * 1000),
+        .held_us = (int64_t)(json_number_value(json_object_get(lock, "held_ms")) * 1000),
+        .attempts = (int)json_integer_value(json_object_get(json, "attempts")),
+        .replayed = json_is_true(json_object_get(json, "replayed")),
+    };
+    const char *id = chars(json_object_get(json, "id"));
+    if (strlen(id) >= sizeof out->id ||
+        !execution_status_named(chars(json_object_get(json, "status")), &out->status))
+        return fault_set(fault, FAULT_INVALID, "this is not the result of an execution");
+    strcpy(out->id, id);
+    for (size_t i = 0; i < json_array_size(texts) && out->n_paths < n_paths_max; i++)
+        paths[out->n_paths++] = chars(json_array_get(texts, i));
+    return true;
 }

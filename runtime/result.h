@@ -29,3 +29,7 @@ struct result {
 /* {"id","workflow","version","activity","status","output","reason","lock":{...},"attempts",
  * "replayed"} as a new object; NULL without memory. */
 json_t *result_to_json(const struct result *result);
+
+/* The same back from such an object, whose texts are borrowed. paths has room for n_paths_max. */
+MUST_CHECK bool result_read(const json_t *json, const char **paths, int n_paths_max,
+                            struct result *out, struct fault *fault);

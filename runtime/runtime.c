@@ -7,6 +7,7 @@
 #include "instance_lookup.h"
 #include "job_enqueue.h"
 #include "job_runner.h"
+#include "key_follow.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
@@ -429,6 +430,8 @@ void runtime_conclude(struct runtime *runtime, struct execution *execution, bool
         lock_queue_leave(ticket);
     }
     if (runtime->stopping)
+        return;
+    if (*execution->follow && key_follow(execution))
         return;
     if (recorded)
         execution_answer(execution);

@@ -83,6 +83,7 @@ struct submission {
     struct workflow *workflow;
     const json_t *input; /* an object; a reference is kept */
     const char *id;      /* instance id as UUID text, copied; NULL = drawn here */
+    const char *key;     /* idempotency key, 1 to 255 bytes of UTF-8; copied; NULL = none */
     const char *job;     /* that it comes from, copied; NULL = none. Its commit deletes the job */
     bool alone;          /* without neighbours in its transactions */
     runtime_done_fn *done;

@@ -48,6 +48,7 @@ struct scheduler {
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
+static bool join(struct scheduler *scheduler, struct execution *execution);
 
 static void go_soon(struct scheduler *scheduler)
 {
@@ -92,7 +93,7 @@ static enum ready_line own_line(const struct execution *execution)
 static void arm(struct execution *execution)
 {
     int64_t at_us = execution->acquire_until_us;
-    if (execution->line == READY_DELAYED && execution->not_before_us < at_us)
+    if ((execution->line == READY_DELAYED || execution->aside) && execution->not_before_us < at_us)
         at_us = execution->not_before_us;
     struct timeval delay = clock_timeval_us(at_us - clock_monotonic_us());
     event_add(&execution->timer, &delay);
@@ -181,8 +182,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             end_waiting(scheduler, execution);
         return;
     }
-    if (execution->line == READY_DELAYED)
+    if (execution->aside) {
+        execution->aside = false;
+        if (!join(scheduler, execution))
+            return;
+    } else if (execution->line == READY_DELAYED) {
         enter_line(scheduler, execution, own_line(execution), /* first= */ true);
+    }
     arm(execution);
 }
 
@@ -197,15 +203,15 @@ static void on_turn(struct lock_ticket *ticket, void *arg)
     }
 }
 
-void scheduler_add(struct scheduler *scheduler, struct execution *execution)
+/* False if it ended here. */
+static bool join(struct scheduler *scheduler, struct execution *execution)
 {
     struct fault fault;
-    evtimer_assign(&execution->timer, scheduler->runtime->base, on_timer, execution);
     if (execution->locks && !lock_queue_join(scheduler->queue, execution->locks, execution,
                                              &execution->ticket, &fault)) {
         execution_set_outcome(execution, STATUS_FAILED, fault.text);
         runtime_conclude(scheduler->runtime, execution, /* recorded= */ false);
-        return;
+        return false;
     }
     if (!execution->ticket || lock_ticket_has_turn(execution->ticket)) {
         execution->state = EXECUTION_READY;
@@ -213,6 +219,14 @@ void scheduler_add(struct scheduler *scheduler, struct execution *execution)
     } else {
         execution->state = EXECUTION_QUEUED;
     }
+    return true;
+}
+
+void scheduler_add(struct scheduler *scheduler, struct execution *execution)
+{
+    evtimer_assign(&execution->timer, scheduler->runtime->base, on_timer, execution);
+    if (!join(scheduler, execution))
+        return;
     if (execution_activity(execution)->acquire_timeout_ms > 0) {
         arm(execution);
     } else if (execution->state == EXECUTION_QUEUED) {
@@ -383,6 +397,23 @@ void scheduler_again(struct scheduler *scheduler, struct execution *execution, i
         delay(scheduler, execution, delay_us);
     else
         enter_line(scheduler, execution, own_line(execution), /* first= */ true);
+}
+
+void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
+                          int64_t delay_us)
+{
+    if (!put_back(scheduler, execution))
+        return;
+    leave_line(scheduler, execution);
+    if (execution->ticket) {
+        struct lock_ticket *ticket = execution->ticket;
+        execution->ticket = NULL;
+        lock_queue_leave(ticket);
+    }
+    execution->state = EXECUTION_PREPARING;
+    execution->aside = true;
+    execution->not_before_us = clock_monotonic_us() + delay_us;
+    arm(execution);
 }
 
 /* ---- batches ---- */

@@ -42,6 +42,10 @@ void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
 void scheduler_refused(struct scheduler *scheduler, struct execution *execution);
 void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us);
 
+/* The same, but it gives up its place: it waits for something that those behind it may bring. */
+void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
+                          int64_t delay_us);
+
 /* How long a BATCH_WAIT may wait now. */
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
                                  const struct execution *execution);

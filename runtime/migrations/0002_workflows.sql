@@ -8,6 +8,7 @@ ALTER TABLE @schema@.instance
     ADD wait_for  text,                           -- idle: the event it waits for
     ADD steps     integer NOT NULL DEFAULT 0,     -- activities run so far
     ADD has_idled boolean NOT NULL DEFAULT false,
+    ADD key       text,                           -- idempotency key, if its caller gave one
     ADD CHECK (status <> 'idle' OR wait_for IS NOT NULL);
 CREATE INDEX instance_open ON @schema@.instance (id) WHERE status <> 'completed';
 CREATE INDEX instance_running ON @schema@.instance (process) WHERE status = 'running';

@@ -1,3 +1,7 @@
-SELECT workflow, version, activity, status, wait_for, process, state_version, steps, has_idled, input, vars, output
-  FROM @schema@.instance
- WHERE id = $1::uuid
+SELECT i.workflow, i.version, i.activity, i.status, i.wait_for, i.process, i.state_version, i.steps, i.has_idled,
+       i.input, i.vars, i.output, i.key,
+       EXISTS (SELECT FROM @schema@.host AS h
+                WHERE h.process = i.process
+                  AND h.beat_at > pg_catalog.clock_timestamp() - $2::bigint * interval '1 millisecond') AS lives
+  FROM @schema@.instance AS i
+ WHERE i.id = $1::uuid

@@ -12,6 +12,7 @@ static const struct {
     {"decimal", decimal_tests},
     {"instance", instance_tests},
     {"job", job_tests},
+    {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},
     {"row", row_tests},
     {"save", save_tests},

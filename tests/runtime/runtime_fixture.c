@@ -187,7 +187,8 @@ static void copy_result(struct outcome *out, const struct result *result)
                             .n_paths = result->n_paths,
                             .attempts = result->attempts,
                             .waited_us = result->waited_us,
-                            .held_us = result->held_us};
+                            .held_us = result->held_us,
+                            .replayed = result->replayed};
     snprintf(out->id, sizeof out->id, "%s", result->id);
     snprintf(out->activity, sizeof out->activity, "%s", result->activity);
     snprintf(out->reason, sizeof out->reason, "%s", result->reason);
@@ -209,8 +210,8 @@ static void on_done(const struct result *result, void *arg)
     free(waiting);
 }
 
-void host_submit(struct host *host, struct workflow *workflow, const char *input,
-                 struct outcome *outcome)
+static void submit(struct host *host, struct workflow *workflow, const char *input, const char *key,
+                   bool queued, int priority, struct outcome *outcome)
 {
     struct fault fault;
     json_t *value = NULL;
@@ -222,10 +223,35 @@ void host_submit(struct host *host, struct workflow *workflow, const char *input
     *outcome = (struct outcome){0};
     host->fixture->n_waiting++;
     struct submission submission = {
-        .workflow = workflow, .input = value, .done = on_done, .arg = waiting};
-    if (!runtime_submit(host->runtime, &submission, &fault))
+        .workflow = workflow, .input = value, .key = key, .done = on_done, .arg = waiting};
+    if (queued ? !runtime_enqueue(host->runtime, &submission, priority, &fault)
+               : !runtime_submit(host->runtime, &submission, &fault))
         fail_msg("%s", fault.text);
     json_decref(value);
+}
+
+void host_submit(struct host *host, struct workflow *workflow, const char *input,
+                 struct outcome *outcome)
+{
+    submit(host, workflow, input, NULL, /* queued= */ false, 0, outcome);
+}
+
+void host_submit_keyed(struct host *host, struct workflow *workflow, const char *input,
+                       const char *key, struct outcome *outcome)
+{
+    submit(host, workflow, input, key, /* queued= */ false, 0, outcome);
+}
+
+void host_enqueue(struct host *host, struct workflow *workflow, const char *input, int priority,
+                  struct outcome *outcome)
+{
+    submit(host, workflow, input, NULL, /* queued= */ true, priority, outcome);
+}
+
+void host_enqueue_keyed(struct host *host, struct workflow *workflow, const char *input,
+                        const char *key, struct outcome *outcome)
+{
+    submit(host, workflow, input, key, /* queued= */ true, 0, outcome);
 }
 
 void host_deliver(struct host *host, const char *instance, const char *event, const char *payload,
@@ -243,25 +269,6 @@ void host_deliver(struct host *host, const char *instance, const char *event, co
     struct delivery delivery = {
         .instance = instance, .event = event, .payload = value, .done = on_done, .arg = waiting};
     if (!runtime_deliver(host->runtime, &delivery, &fault))
-        fail_msg("%s", fault.text);
-    json_decref(value);
-}
-
-void host_enqueue(struct host *host, struct workflow *workflow, const char *input, int priority,
-                  struct outcome *outcome)
-{
-    struct fault fault;
-    json_t *value = NULL;
-    struct waiting *waiting = malloc(sizeof *waiting);
-    assert_non_null(waiting);
-    if (!json_read("input", input, strlen(input), &value, &fault))
-        fail_msg("%s", fault.text);
-    *waiting = (struct waiting){.fixture = host->fixture, .outcome = outcome};
-    *outcome = (struct outcome){0};
-    host->fixture->n_waiting++;
-    struct submission submission = {
-        .workflow = workflow, .input = value, .done = on_done, .arg = waiting};
-    if (!runtime_enqueue(host->runtime, &submission, priority, &fault))
         fail_msg("%s", fault.text);
     json_decref(value);
 }

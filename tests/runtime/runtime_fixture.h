@@ -32,6 +32,7 @@ struct outcome {
     int attempts;
     int64_t waited_us;
     int64_t held_us;
+    bool replayed;
 };
 
 struct runtime_fixture {
@@ -80,9 +81,15 @@ void host_submitf(struct host *host, struct workflow *workflow, struct outcome *
 void host_deliver(struct host *host, const char *instance, const char *event, const char *payload,
                   struct outcome *outcome);
 
+/* The same with an idempotency key. */
+void host_submit_keyed(struct host *host, struct workflow *workflow, const char *input,
+                       const char *key, struct outcome *outcome);
+
 /* Leaves it to the background; outcome is that of the queueing. */
 void host_enqueue(struct host *host, struct workflow *workflow, const char *input, int priority,
                   struct outcome *outcome);
+void host_enqueue_keyed(struct host *host, struct workflow *workflow, const char *input,
+                        const char *key, struct outcome *outcome);
 
 /* The host takes background work from now on, looking after timers and silent hosts often. */
 void host_work(struct host *host);

@@ -4,6 +4,7 @@
 int batch_tests(void);
 int decimal_tests(void);
 int instance_tests(void);
+int idempotency_tests(void);
 int job_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
