@@ -103,7 +103,9 @@ static bool mentions_event(const struct lua_source *source)
     struct lua_names names = {.at = source->text};
     struct lua_name name;
     while (source->text && lua_names_next(&names, &name)) {
-        if (!name.field && !name.set && strcmp(name.text, "event") == 0)
+        if (name.field || strcmp(name.text, "event") != 0)
+            continue;
+        if (name.declared || !name.set)
             return !name.declared;
     }
     return false;
