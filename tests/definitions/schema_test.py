@@ -107,6 +107,8 @@ class Comparison:
             stderr=subprocess.DEVNULL,
             check=False,
         )
+        if run.returncode not in (0, 1):
+            sys.exit(f"{self.program} check ended with {run.returncode}")
         words = {}
         for answer in json.loads(run.stdout):
             words[answer["file"]] = next(
