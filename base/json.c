@@ -3,8 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* jansson's own limit of nesting is 2048 and set at its build; ours is checked before it parses. */
-static bool depth_ok(const char *bytes, size_t n_bytes)
+/* jansson's own limit of nesting is 2048 and set at its build; ours is checked before it parses.
+ * The offset of the bracket that is one too deep; n_bytes if none is. */
+static size_t too_deep_at(const char *bytes, size_t n_bytes)
 {
     int depth = 0;
     bool in_string = false;
@@ -18,20 +19,37 @@ static bool depth_ok(const char *bytes, size_t n_bytes)
             in_string = true;
         } else if (bytes[i] == '[' || bytes[i] == '{') {
             if (++depth > JSON_DEPTH_MAX)
-                return false;
+                return i;
         } else if (bytes[i] == ']' || bytes[i] == '}') {
             depth--;
         }
     }
-    return true;
+    return n_bytes;
+}
+
+static bool report_depth(const char *what, const char *bytes, size_t offset, struct fault *fault)
+{
+    int line = 1;
+    int column = 1;
+    for (size_t i = 0; i < offset; i++) {
+        if (bytes[i] == '\n') {
+            line++;
+            column = 1;
+        } else if (((unsigned char)bytes[i] & 0xC0) != 0x80) {
+            column++;
+        }
+    }
+    return fault_set(fault, FAULT_INVALID, "%s: line %d, column %d: nested deeper than %d", what,
+                     line, column, JSON_DEPTH_MAX);
 }
 
 bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out,
                struct fault *fault)
 {
     json_error_t error;
-    if (!depth_ok(bytes, n_bytes))
-        return fault_set(fault, FAULT_INVALID, "%s: nested deeper than %d", what, JSON_DEPTH_MAX);
+    size_t too_deep = too_deep_at(bytes, n_bytes);
+    if (too_deep < n_bytes)
+        return report_depth(what, bytes, too_deep, fault);
     json_t *value = json_loadb(bytes, n_bytes,
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!value)

@@ -72,12 +72,14 @@ int activity_read_reference(struct reading *reading, const struct yaml_tree *val
     const char *name = reading_chars(reading, value);
     if (!name)
         return -1;
-    struct spelling spelling = {0};
     for (int i = 0; i < definition->n_activities; i++) {
         if (strcmp(definition->activities[i].name, name) == 0)
             return i;
-        spelling_consider(&spelling, name, definition->activities[i].name);
     }
+    struct spelling spelling = {0};
+    bool affordable = reading_affords(reading, reading_spelling_steps(definition->n_activities));
+    for (int i = 0; i < definition->n_activities && affordable; i++)
+        spelling_consider(&spelling, name, definition->activities[i].name);
     if (spelling.nearest)
         reading_error(reading, value, "%s: there is no activity `%s`: did you mean `%s`?",
                       reading_label(value), name, spelling.nearest);

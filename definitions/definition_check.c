@@ -1,5 +1,8 @@
 #include "definition_check.h"
 
+#include "flow_check.h"
+#include "trigger_check.h"
+
 #include <string.h>
 
 static void check_work(struct reading *reading, const struct yaml_tree *node)
@@ -34,11 +37,29 @@ static void check_locked(struct reading *reading, const struct yaml_tree *node,
                         "`%s` has no `lock-context`, so it locks the whole system: no other "
                         "activity with a lock can run meanwhile",
                         activity->name);
-    if (!activity->auto_commit && auto_commit)
+    if (!activity->auto_commit && auto_commit && !activity->persist_on_close &&
+        activity->lock_hold != LOCK_HOLD_LEASE)
         reading_warning(reading, auto_commit->key,
                         "`%s` keeps its lock until a later activity commits: an exclusive lock "
                         "should go with `auto-commit-changes: true`",
                         activity->name);
+}
+
+/* Keys that say when changes are committed. */
+static void check_commit(struct reading *reading, const struct yaml_tree *node,
+                         const struct activity *activity)
+{
+    const struct yaml_tree *auto_commit = yaml_tree_child(node, "auto-commit-changes");
+    if (activity->auto_commit || !auto_commit)
+        return;
+    if (activity->lock_hold == LOCK_HOLD_LEASE)
+        reading_error(reading, auto_commit->key,
+                      "`auto-commit-changes: false` cannot go with `lock-hold: lease`: a lease "
+                      "ends with the commit of its own activity");
+    else if (activity->persist_on_close)
+        reading_warning(reading, auto_commit->key,
+                        "`auto-commit-changes: false` does nothing beside `persist-on-close: "
+                        "true`, which commits when the activity closes");
 }
 
 static void check_activities(struct reading *reading, const struct yaml_tree *activities)
@@ -50,6 +71,7 @@ static void check_activities(struct reading *reading, const struct yaml_tree *ac
         if (!node || node->kind != YAML_TREE_MAPPING)
             continue;
         check_work(reading, node);
+        check_commit(reading, node, activity);
         if (activity->exclusive_lock)
             check_locked(reading, node, activity);
         else
@@ -57,56 +79,11 @@ static void check_activities(struct reading *reading, const struct yaml_tree *ac
     }
 }
 
-/* True if each `to` is known: otherwise, what is reached is not. */
-static bool all_resolved(const struct definition *definition)
-{
-    if (definition->start < 0)
-        return false;
-    for (int i = 0; i < definition->n_activities; i++) {
-        for (int j = 0; j < definition->activities[i].n_navigation; j++) {
-            if (definition->activities[i].navigation[j].to < 0)
-                return false;
-        }
-    }
-    return true;
-}
-
-static void check_reach(struct reading *reading, const struct yaml_tree *activities)
-{
-    const struct definition *definition = reading->definition;
-    if (definition->n_activities == 0 || !all_resolved(definition))
-        return;
-    bool *reached = reading_take(reading, (size_t)definition->n_activities, sizeof *reached);
-    int *queue = reading_take(reading, (size_t)definition->n_activities, sizeof *queue);
-    if (!reached || !queue)
-        return;
-    int n_queued = 0;
-    reached[definition->start] = true;
-    queue[n_queued++] = definition->start;
-    for (int i = 0; i < n_queued; i++) {
-        const struct activity *activity = &definition->activities[queue[i]];
-        for (int j = 0; j < activity->n_navigation; j++) {
-            int to = activity->navigation[j].to;
-            if (!reached[to]) {
-                reached[to] = true;
-                queue[n_queued++] = to;
-            }
-        }
-    }
-    for (int i = 0; i < definition->n_activities; i++) {
-        const char *name = definition->activities[i].name;
-        if (!reached[i])
-            reading_warning(reading, yaml_tree_child(activities, name)->key,
-                            "no navigation leads from `%s` to `%s`, so it never runs",
-                            definition->activities[definition->start].name, name);
-    }
-}
-
 void definition_check(struct reading *reading, const struct yaml_tree *root)
 {
     const struct yaml_tree *activities = yaml_tree_child(root, "activities");
-    if (!activities)
-        return;
-    check_activities(reading, activities);
-    check_reach(reading, activities);
+    if (activities)
+        check_activities(reading, activities);
+    trigger_check(reading, root);
+    flow_check(reading, root);
 }

@@ -14,6 +14,7 @@ enum {
     MEMORY_BYTES_MAX = 64 << 20, /* of one definition, or of the tree it is read from */
     MAX_STEPS_DEFAULT = 1000,
     MAX_STEPS_MAX = 1000000,
+    HINT_STEPS_MAX = 1000000, /* a long definition of 1000 activities takes a fifth of that */
 };
 
 static const int64_t every_least_ms = 1000;
@@ -165,8 +166,11 @@ bool definition_read(struct sandbox *sandbox, const char *file, const char *sour
         yaml_tree_read(source, source_bytes, limits, &tree_memory, problems);
     if (root) {
         definition = begin(file, source, source_bytes);
-        struct reading reading = {
-            .definition = definition, .sandbox = sandbox, .problems = problems, .schemas = schemas};
+        struct reading reading = {.definition = definition,
+                                  .sandbox = sandbox,
+                                  .problems = problems,
+                                  .schemas = schemas,
+                                  .hint_steps = HINT_STEPS_MAX};
         if (definition)
             fill(&reading, root);
         else

@@ -171,7 +171,11 @@ static void report_fault(const struct piece *piece, const struct fault *fault)
 {
     int line = 0;
     const char *reason = split_place(piece, fault->text, &line);
-    if (fault->kind == FAULT_EXHAUSTED)
+    if (strstr(reason, "C stack overflow"))
+        add(piece, PROBLEM_ERROR, line,
+            "it is nested too deeply for Lua: at most some 200 brackets, operators or blocks "
+            "inside each other");
+    else if (fault->kind == FAULT_EXHAUSTED)
         addf(piece, PROBLEM_ERROR, line, "it is too large to be compiled: %s", reason);
     else
         add(piece, PROBLEM_ERROR, line, reason);
@@ -195,9 +199,12 @@ static bool declares_data(const struct definition *definition, const char *name)
     return false;
 }
 
-static const char *nearest_input(const struct definition *definition, const char *name)
+static const char *nearest_input(struct reading *reading, const char *name)
 {
+    const struct definition *definition = reading->definition;
     struct spelling spelling = {0};
+    if (!reading_affords(reading, reading_spelling_steps(definition->n_inputs)))
+        return NULL;
     for (int i = 0; i < definition->n_inputs; i++) {
         if (definition->inputs[i].name)
             spelling_consider(&spelling, name, definition->inputs[i].name);
@@ -205,9 +212,12 @@ static const char *nearest_input(const struct definition *definition, const char
     return spelling.nearest;
 }
 
-static const char *nearest_data(const struct definition *definition, const char *name)
+static const char *nearest_data(struct reading *reading, const char *name)
 {
+    const struct definition *definition = reading->definition;
     struct spelling spelling = {0};
+    if (!reading_affords(reading, reading_spelling_steps(definition->n_data)))
+        return NULL;
     for (int i = 0; i < definition->n_data; i++) {
         if (definition->data[i].name)
             spelling_consider(&spelling, name, definition->data[i].name);
@@ -227,16 +237,28 @@ static void warn_undeclared(const struct piece *piece, const struct lua_name *na
              name->text, name->owner);
 }
 
+/* expression is NULL for a script: whether it uses a global is not known then, only its words. */
+static bool may_use(const struct expression *expression, const char *name)
+{
+    return !expression || expression_uses(expression, name);
+}
+
 static void check_field(const struct piece *piece, const struct expression *expression,
                         const struct lua_name *name)
 {
-    const struct definition *definition = piece->reading->definition;
-    if (strcmp(name->owner, "input") == 0 && expression_uses(expression, "input") &&
+    struct reading *reading = piece->reading;
+    const struct definition *definition = reading->definition;
+    if (strcmp(name->owner, "input") == 0 && may_use(expression, "input") &&
         !declares_input(definition, name->text))
-        warn_undeclared(piece, name, nearest_input(definition, name->text));
-    if (strcmp(name->owner, "data") == 0 && !piece->rules->no_data &&
-        expression_uses(expression, "data") && !declares_data(definition, name->text))
-        warn_undeclared(piece, name, nearest_data(definition, name->text));
+        warn_undeclared(piece, name, nearest_input(reading, name->text));
+    if (strcmp(name->owner, "data") == 0 && !piece->rules->no_data && may_use(expression, "data") &&
+        !declares_data(definition, name->text))
+        warn_undeclared(piece, name, nearest_data(reading, name->text));
+    if (strcmp(name->owner, "lock") == 0 && expression && expression_uses(expression, "lock") &&
+        strcmp(name->text, "system") != 0)
+        addf(piece, PROBLEM_WARNING, name->line,
+             "lock.%s is nil in a %s: only lock.system is known there", name->text,
+             piece->rules->what);
 }
 
 static bool known(const char *name)
@@ -304,16 +326,21 @@ static bool settled(const struct piece *piece, const struct lua_name *name, int 
     return false;
 }
 
+/* A few hints too few do no harm: what is impure is not there when the expression runs. */
 static void check_names(const struct piece *piece, const struct expression *expression)
 {
+    struct reading *reading = piece->reading;
+    int n_declared = reading->definition->n_inputs + reading->definition->n_data;
     struct lua_names names = {.at = piece->source.text};
     struct lua_name name;
     for (int i = 0; i < NAMES_LOOKED_AT && lua_names_next(&names, &name); i++) {
-        if (name.declared || name.set || settled(piece, &name, i))
+        if (name.declared || name.set)
+            continue;
+        if (!reading_affords(reading, i + 1 + n_declared) || settled(piece, &name, i))
             continue;
         if (name.field)
             check_field(piece, expression, &name);
-        else if (expression_uses(expression, name.text))
+        else if (expression && expression_uses(expression, name.text))
             check_global(piece, &name);
     }
 }
@@ -345,6 +372,7 @@ static bool compile_script(const struct piece *piece)
         report_fault(piece, &fault);
         return false;
     }
+    check_names(piece, /* expression= */ NULL);
     chunk_free(chunk);
     return true;
 }
@@ -362,8 +390,11 @@ void lua_piece_read(struct reading *reading, const struct yaml_tree *value,
     if (!piece.source.text)
         return;
     if (!piece.rules->statements && is_blank(piece.source.text)) {
-        reading_error(reading, value, "%s: an empty text is no Lua expression",
-                      reading_label(value));
+        reading_error(reading, value, "%s: an empty text is no Lua expression%s",
+                      reading_label(value),
+                      kind == LUA_PIECE_LOCK_CONTEXT
+                          ? ": for the whole system write lock.system, or leave the key out"
+                          : "");
         return;
     }
     if (piece.rules->statements ? compile_script(&piece) : compile_expression(&piece, uses_data))

@@ -22,6 +22,40 @@ void problems_no_memory(struct problems *problems)
     problems->out_of_memory = true;
 }
 
+static int n_found(const struct problems *problems, enum problem_severity severity)
+{
+    switch (severity) {
+    case PROBLEM_ERROR: return problems->n_errors;
+    case PROBLEM_WARNING: return problems->n_warnings;
+    }
+    return 0;
+}
+
+static int most(enum problem_severity severity)
+{
+    switch (severity) {
+    case PROBLEM_ERROR: return PROBLEMS_ERRORS_MAX;
+    case PROBLEM_WARNING: return PROBLEMS_WARNINGS_MAX;
+    }
+    return 0;
+}
+
+bool problems_has_room(const struct problems *problems, enum problem_severity severity)
+{
+    return n_found(problems, severity) < most(severity);
+}
+
+static int n_over(const struct problems *problems, enum problem_severity severity)
+{
+    int n = n_found(problems, severity) - most(severity);
+    return n > 0 ? n : 0;
+}
+
+int problems_n_hidden(const struct problems *problems)
+{
+    return n_over(problems, PROBLEM_ERROR) + n_over(problems, PROBLEM_WARNING);
+}
+
 static struct problem *append(struct problems *problems)
 {
     if (problems->n_items == problems->capacity) {
@@ -52,9 +86,12 @@ static void cut_to_characters(char *text, size_t length)
 void problems_add(struct problems *problems, enum problem_severity severity, int line, int column,
                   const char *format, ...)
 {
+    bool kept = problems_has_room(problems, severity);
     if (severity == PROBLEM_ERROR)
         problems->n_errors++;
-    struct problem *problem = append(problems);
+    else
+        problems->n_warnings++;
+    struct problem *problem = kept ? append(problems) : NULL;
     if (!problem)
         return;
     problem->severity = severity;
@@ -110,6 +147,9 @@ void problems_print(const struct problems *problems, const char *file, struct te
         text_addf(out, "%s:%d:%d: %s: %s\n", file, problem->line, problem->column,
                   severity_name(problem->severity), problem->message);
     }
+    if (problems_n_hidden(problems) > 0)
+        text_addf(out, "%s: and %d more errors, %d more warnings\n", file,
+                  n_over(problems, PROBLEM_ERROR), n_over(problems, PROBLEM_WARNING));
     if (problems->out_of_memory)
         text_addf(out, "%s:1:1: error: memory ran out before everything was checked\n", file);
 }

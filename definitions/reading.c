@@ -9,6 +9,7 @@
 
 enum {
     NAME_BYTES_MAX = 63,
+    SPELLING_STEPS = 50, /* comparing two spellings costs as much as so many plain comparisons */
 };
 
 static void add(struct reading *reading, enum problem_severity severity, const struct yaml_tree *at,
@@ -221,6 +222,19 @@ bool reading_is_lua_name(struct reading *reading, const struct yaml_tree *at, co
     else if (lua_names_is_keyword(text))
         reading_error(reading, at, "`%s` is no name of %s: it is a word of Lua's own", text, what);
     return ok && !lua_names_is_keyword(text);
+}
+
+bool reading_affords(struct reading *reading, int n_steps)
+{
+    if (reading->hint_steps < n_steps)
+        return false;
+    reading->hint_steps -= n_steps;
+    return true;
+}
+
+int reading_spelling_steps(int n_names)
+{
+    return n_names * SPELLING_STEPS;
 }
 
 void reading_text(struct reading *reading, const struct yaml_tree *value, void *slot)

@@ -16,6 +16,7 @@ struct reading {
     struct sandbox *sandbox;
     struct problems *problems;
     const struct reading_schema *const *schemas; /* all, ended by NULL: who knows a stray key */
+    int hint_steps;                              /* left for hints: see reading_affords */
 };
 
 /* Reads a value, which is not nothing and not refused, into slot, which has the type that the
@@ -63,6 +64,13 @@ bool reading_is_name(struct reading *reading, const struct yaml_tree *at, const 
 /* The same for names that Lua can use as input.NAME. */
 bool reading_is_lua_name(struct reading *reading, const struct yaml_tree *at, const char *what,
                          const char *text);
+
+/* Takes steps from what a file may cost in hints (the likely spelling, names that nobody declared).
+ * False when they are spent: without hints a file is read all the same. */
+bool reading_affords(struct reading *reading, int n_steps);
+
+/* The steps of looking for the nearest of so many names. */
+int reading_spelling_steps(int n_names);
 
 /* Values. The comment tells the slot. */
 reading_fn reading_text;    /* const char * */

@@ -10,15 +10,16 @@ static json_t *problem_to_json(const struct problem *problem)
                      problem->line, "column", problem->column, "message", problem->message);
 }
 
-/* {"file","valid","reason","problems":[]} */
+/* {"file","valid","reason","problems":[],"hidden"}: hidden ones are counted only */
 static json_t *file_to_json(const char *file, const struct problems *problems,
                             const struct fault *fault, bool ok)
 {
     json_t *list = json_array();
     for (int i = 0; i < problems->n_items; i++)
         json_array_append_new(list, problem_to_json(&problems->items[i]));
-    return json_pack("{s:s, s:b, s:s?, s:o}", "file", file, "valid", ok, "reason",
-                     ok ? NULL : fault->text, "problems", list);
+    return json_pack("{s:s, s:b, s:s?, s:o, s:i}", "file", file, "valid", ok, "reason",
+                     ok ? NULL : fault->text, "problems", list, "hidden",
+                     problems_n_hidden(problems));
 }
 
 static bool check_file(const struct command_line *line, struct sandbox *sandbox, const char *file,

@@ -115,7 +115,7 @@ static void nesting_has_a_limit(void **state)
     memset(text, '[', JSON_DEPTH_MAX + 1);
     memset(text + JSON_DEPTH_MAX + 1, ']', JSON_DEPTH_MAX + 1);
     assert_null(again(text, sizeof text, &fault));
-    assert_non_null(strstr(fault.text, "nested deeper than 64"));
+    assert_non_null(strstr(fault.text, "line 1, column 65: nested deeper than 64"));
     char *written = again(text + 1, sizeof text - 2, &fault);
     assert_non_null(written);
     free(written);

@@ -2,6 +2,7 @@
 #pragma once
 
 int corpus_tests(void);
+int definition_check_tests(void);
 int definition_input_tests(void);
 int definition_read_tests(void);
 int lua_names_tests(void);

@@ -70,12 +70,38 @@ static void spent_memory_is_an_error_that_is_told(void **state)
     problems_done(&problems);
 }
 
+static void a_flood_is_counted_and_errors_keep_their_room(void **state)
+{
+    (void)state;
+    struct problems problems;
+    struct text out;
+    problems_init(&problems);
+    text_init(&out, 1 << 20);
+    for (int i = 0; i < PROBLEMS_WARNINGS_MAX + 7; i++)
+        problems_add(&problems, PROBLEM_WARNING, 1, 1, "warned");
+    assert_false(problems_has_room(&problems, PROBLEM_WARNING));
+    assert_int_equal(problems.n_errors, 0);
+    for (int i = 0; i < PROBLEMS_ERRORS_MAX + 3; i++)
+        problems_add(&problems, PROBLEM_ERROR, 2, i + 1, "wrong");
+    assert_int_equal(problems.n_items, PROBLEMS_ERRORS_MAX + PROBLEMS_WARNINGS_MAX);
+    assert_int_equal(problems.n_errors, PROBLEMS_ERRORS_MAX + 3);
+    assert_int_equal(problems_n_hidden(&problems), 10);
+    problems_sort(&problems);
+    problems_print(&problems, "f", &out);
+    assert_non_null(strstr(text_chars(&out), "f:2:1000: error: wrong\n"));
+    assert_null(strstr(text_chars(&out), "f:2:1001: "));
+    assert_non_null(strstr(text_chars(&out), "\nf: and 3 more errors, 7 more warnings\n"));
+    text_done(&out);
+    problems_done(&problems);
+}
+
 int problems_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(problems_are_printed_by_place_with_errors_first),
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(spent_memory_is_an_error_that_is_told),
+        cmocka_unit_test(a_flood_is_counted_and_errors_keep_their_room),
     };
     return cmocka_run_group_tests_name("problems", tests, NULL, NULL);
 }

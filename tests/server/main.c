@@ -10,8 +10,8 @@ int main(void)
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
     int n_failed = run_plan_tests() + run_totals_tests() + command_line_tests() +
-                   command_check_tests() + command_key_tests() + database_choice_tests() +
-                   command_db_tests() + command_run_tests() + command_publish_tests() +
-                   run_hosts_tests() + command_demo_tests();
+                   command_check_tests() + hostile_file_tests() + command_key_tests() +
+                   database_choice_tests() + command_db_tests() + command_run_tests() +
+                   command_publish_tests() + run_hosts_tests() + command_demo_tests();
     return n_failed ? 1 : 0;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,7 +58,11 @@ static char *read_all(int fd)
 void program_wait(struct program *program)
 {
     int status;
-    assert_int_equal(waitpid(program->pid, &status, 0), program->pid);
+    struct rusage usage;
+    assert_int_equal(wait4(program->pid, &status, 0, &usage), program->pid);
+    program->peak_kib = usage.ru_maxrss;
+    program->cpu_seconds = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     program->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     program->out = read_all(program->out_fd);
     program->err = read_all(program->err_fd);

@@ -10,6 +10,8 @@
 struct program {
     pid_t pid;
     int exit_code; /* 128 + n when signal n ended it */
+    long peak_kib; /* of memory, and what it used of the processor */
+    double cpu_seconds;
     char *out;
     char *err;
     int out_fd;
