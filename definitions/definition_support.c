@@ -5,11 +5,6 @@ static bool has_action(const struct activity *activity)
     return activity->action != NULL;
 }
 
-static bool locks_by_data(const struct activity *activity)
-{
-    return activity->lock_context_uses_data;
-}
-
 static bool holds_a_lease(const struct activity *activity)
 {
     return activity->lock_hold == LOCK_HOLD_LEASE;
@@ -29,8 +24,6 @@ struct unsupported {
 static const struct unsupported unsupported[] = {
     {"triggers", NULL, "`triggers` is not there yet: events and timers come with a later version"},
     {"action", has_action, "`action` is not there yet: native actions come with a later version"},
-    {"lock-context", locks_by_data,
-     "a lock context that uses `data` is not there yet: use `input`, or wait for a later version"},
     {"lock-hold", holds_a_lease,
      "`lock-hold: lease` is not there yet: it comes with a later version"},
     {"auto-commit-changes", does_not_commit,

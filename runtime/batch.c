@@ -12,6 +12,8 @@
 #include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
+#include "declared_data.h"
+#include "execution_lock.h"
 #include "runtime_state.h"
 #include "session_reset.h"
 
@@ -438,28 +440,35 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
     return true;
 }
 
-/* Binds the rows that were loaded for it; false if it ended here (a required row is missing). */
-static bool bind_data(struct batch *batch, struct member *member)
+enum {
+    RELOCKS_MAX = 3,
+};
+
+/* A lock context that uses data is evaluated once more on what stands there under the lock. False
+ * if that is another lock: this one goes, and the execution starts over with the other. */
+static bool has_right_lock(struct member *member, struct fault *fault)
 {
-    const struct workflow *workflow = member->execution->workflow;
-    struct fault fault;
-    for (int i = 0; i < workflow->definition->n_data; i++) {
-        const struct data_plan *plan = &workflow->data[i];
-        int slot = member->slots[i];
-        if (!plan->declaration->list && plan->declaration->required &&
-            batch_rows_n_found(batch->rows, slot) == 0) {
-            fault_set(&fault, FAULT_MISSING, "%s:%d: data.%s: no such row in table %s",
-                      workflow->definition->file, plan->declaration->line, plan->declaration->name,
-                      plan->declaration->table);
-            member_drop_for_fault(member, &fault);
-            return false;
-        }
-        if (!script_bind(member->script, plan, slot, &fault)) {
-            member_drop_for_fault(member, &fault);
-            return false;
-        }
+    struct execution *execution = member->execution;
+    struct lock_set *set = NULL;
+    if (!execution_lock_uses_data(execution))
+        return true;
+    if (!script_lock(member->script, &set, fault) || !execution_lock_join(execution, &set, fault)) {
+        member_drop_for_fault(member, fault);
+        return false;
     }
-    return true;
+    if (lock_set_equal(set, execution->locks)) {
+        lock_set_free(set);
+        return true;
+    }
+    lock_set_free(execution->next_locks);
+    execution->next_locks = set;
+    if (execution->n_relocks++ < RELOCKS_MAX) {
+        member->fate = FATE_ASIDE;
+        member->delay_us = 0;
+    } else {
+        member_drop(member, STATUS_CONFLICT, "the data named another lock at each try");
+    }
+    return false;
 }
 
 static bool start_member(struct batch *batch, struct member *member)
@@ -479,7 +488,13 @@ static bool start_member(struct batch *batch, struct member *member)
         batch->running = NULL;
         return true;
     }
-    if (!bind_data(batch, member)) {
+    if (!declared_data_bind(member->execution, member->script, batch->rows, member->slots,
+                            &fault)) {
+        member_drop_for_fault(member, &fault);
+        batch_end_running(batch);
+        return true;
+    }
+    if (!has_right_lock(member, &fault)) {
         batch_end_running(batch);
         return true;
     }

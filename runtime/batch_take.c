@@ -9,18 +9,17 @@
 #include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
+#include "declared_data.h"
 #include "locks_sql.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
-#include "task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    ORDER_BYTES_MAX = 16 << 10,
     TABLES_PAUSE_US = 2 * 1000,
 };
 
@@ -100,64 +99,10 @@ static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *faul
     return ok;
 }
 
-/* Evaluates the keys of one declared row and asks for it. */
-static bool want_row(struct batch *batch, struct member *member, struct scope *scope, int i,
-                     struct fault *fault)
-{
-    const struct workflow *workflow = member->execution->workflow;
-    const struct data_plan *plan = &workflow->data[i];
-    const struct data_declaration *declaration = plan->declaration;
-    const char *values[PG_PARAMS_MAX] = {NULL};
-    lua_State *L = sandbox_lua(batch->runtime->sandbox);
-    for (int k = 0; k < declaration->n_keys; k++) {
-        const struct column *column = &plan->table->columns[plan->columns[k]];
-        char *buffer = region_take(&batch->region, CELL_BUFFER_BYTES);
-        struct cell cell;
-        if (!buffer)
-            return fault_no_memory(fault);
-        if (!expression_evaluate(plan->values[k], scope, fault)) {
-            fault->kind = FAULT_INVALID;
-            return false;
-        }
-        bool ok = row_lua_to_cell(L, lua_gettop(L), column, &batch->region, &cell, fault);
-        lua_pop(L, 1);
-        if (ok && cell.kind == CELL_NULL)
-            ok = fault_set(fault, FAULT_INVALID, "it is nil");
-        if (!ok) {
-            fault->kind = FAULT_INVALID;
-            return fault_prefix(fault, "%s:%d: data.%s, key %s", workflow->definition->file,
-                                declaration->keys[k].value.line, declaration->name, column->name);
-        }
-        values[k] = cell_write(&cell, buffer);
-    }
-    struct text order;
-    text_init(&order, ORDER_BYTES_MAX);
-    for (int o = 0; o < declaration->n_order_by; o++)
-        text_addf(&order, "%st.%s%s", o ? ", " : "",
-                  table_column(plan->table, declaration->order_by[o].column)->quoted,
-                  declaration->order_by[o].descending ? " DESC" : "");
-    member->slots[i] = batch_rows_want(batch->rows, plan->table, plan->columns, declaration->n_keys,
-                                       values, text_chars(&order), fault);
-    text_done(&order);
-    return member->slots[i] >= 0;
-}
-
 static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
 {
-    int n_data = member->execution->workflow->definition->n_data;
-    struct scope *scope = NULL;
-    if (n_data == 0 || member->execution->parks)
-        return true;
-    member->slots = region_take(&batch->region, (size_t)n_data * sizeof *member->slots);
-    if (!member->slots)
-        return fault_no_memory(fault);
-    if (!scope_new(batch->runtime->sandbox, &scope, fault))
-        return false;
-    bool ok = execution_scope(member->execution, scope, fault);
-    for (int i = 0; ok && i < n_data; i++)
-        ok = want_row(batch, member, scope, i, fault);
-    scope_free(scope);
-    return ok;
+    return member->execution->parks || declared_data_want(member->execution, &batch->region,
+                                                          batch->rows, &member->slots, fault);
 }
 
 /* Members whose keys cannot be evaluated end here, before anything is sent; those whose tables have

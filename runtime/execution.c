@@ -213,7 +213,8 @@ static void reset_for_next(struct execution *execution)
     json_decref(execution->event);
     execution->event = NULL;
     execution->first = execution->alone = execution->looked_anew = execution->out_of_time = false;
-    execution->attempts = execution->failures = execution->polls = execution->slices = 0;
+    execution->attempts = execution->failures = execution->n_relocks = execution->polls =
+        execution->slices = 0;
     execution->refused_since_us = execution->granted_us = 0;
     free(execution->reason);
     execution->reason = NULL;
@@ -257,6 +258,7 @@ void execution_free(struct execution *execution)
     LIST_REMOVE(execution, everyone);
     execution->runtime->n_running--;
     lock_set_free(execution->locks);
+    lock_set_free(execution->next_locks);
     json_decref(execution->input);
     json_decref(execution->event);
     json_decref(execution->recorded);

@@ -65,7 +65,9 @@ struct execution {
     json_t *input;
     json_t *event; /* owned: {"name", "payload"}, for the first activity; NULL = none */
     struct instance instance;
-    struct lock_set *locks;     /* NULL = the activity takes no lock */
+    struct lock_set *locks;      /* NULL = the activity takes no lock */
+    struct lock_set *next_locks; /* taken instead once it has let go; NULL = the same again */
+    int n_relocks;
     struct lock_ticket *ticket; /* NULL without locks, and before it queues */
     enum execution_state state;
     enum ready_line line;

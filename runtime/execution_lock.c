@@ -21,27 +21,43 @@ static bool lock_everything(const struct execution *execution, struct lock_set *
     return ok;
 }
 
-static bool evaluate(const struct execution *execution, struct lock_set **out, struct fault *fault)
+bool execution_lock_in_scope(const struct execution *execution, struct scope *scope,
+                             struct lock_set **out, struct fault *fault)
 {
     struct expression *context = execution->plan->lock_context;
+    lua_State *L = sandbox_lua(execution->runtime->sandbox);
     if (!context)
         return lock_everything(execution, out, fault);
+    if (!lock_context_offer(execution->runtime->sandbox, scope, fault))
+        return false;
+    if (!expression_evaluate(context, scope, fault)) {
+        if (fault->kind == FAULT_SCRIPT)
+            fault->kind = FAULT_INVALID;
+        return false;
+    }
+    bool ok = lock_context_read(L, -1, execution->runtime->schema, out, fault);
+    lua_pop(L, 1);
+    return ok || fault_prefix(fault, "%s:%d: lock-context", execution->workflow->definition->file,
+                              execution_activity(execution)->lock_context.line);
+}
+
+static bool evaluate(const struct execution *execution, struct lock_set **out, struct fault *fault)
+{
     struct scope *scope = NULL;
-    lua_State *L = sandbox_lua(execution->runtime->sandbox);
+    if (!execution->plan->lock_context)
+        return lock_everything(execution, out, fault);
     if (!scope_new(execution->runtime->sandbox, &scope, fault))
         return false;
     bool ok = execution_scope(execution, scope, fault) &&
-              lock_context_offer(execution->runtime->sandbox, scope, fault) &&
-              expression_evaluate(context, scope, fault);
-    if (ok) {
-        ok = lock_context_read(L, -1, execution->runtime->schema, out, fault);
-        lua_pop(L, 1);
-        if (!ok)
-            fault_prefix(fault, "%s:%d: lock-context", execution->workflow->definition->file,
-                         execution_activity(execution)->lock_context.line);
-    }
+              execution_lock_in_scope(execution, scope, out, fault);
     scope_free(scope);
     return ok;
+}
+
+bool execution_lock_uses_data(const struct execution *execution)
+{
+    const struct activity *activity = execution_activity(execution);
+    return activity->exclusive_lock && activity->lock_context_uses_data && !execution->parks;
 }
 
 static bool add_instance_path(const struct execution *execution, struct lock_path **paths,
@@ -90,26 +106,36 @@ static bool join(const struct execution *execution, const struct lock_set *set,
     return ok;
 }
 
-bool execution_lock_evaluate(struct execution *execution, struct fault *fault)
+bool execution_lock_join(const struct execution *execution, struct lock_set **set,
+                         struct fault *fault)
 {
-    struct lock_set *users = NULL, *all = NULL;
+    struct lock_set *users = *set;
     struct lock_path *own[OWN_PATHS_MAX];
     int n_own = 0;
-    bool ok = !execution_activity(execution)->exclusive_lock || execution->parks ||
-              evaluate(execution, &users, fault);
-    ok = ok && add_instance_path(execution, own, &n_own, fault) &&
-         add_key_path(execution, own, &n_own, fault);
+    bool ok = add_instance_path(execution, own, &n_own, fault) &&
+              add_key_path(execution, own, &n_own, fault);
+    *set = NULL;
     if (ok && n_own > 0) {
-        ok = join(execution, users, own, n_own, &all, fault);
+        ok = join(execution, users, own, n_own, set, fault);
         lock_set_free(users);
+    } else if (ok) {
+        *set = users;
     } else {
-        all = users;
+        lock_set_free(users);
     }
     for (int i = 0; i < n_own; i++)
         lock_path_free(own[i]);
-    if (!ok)
+    return ok;
+}
+
+bool execution_lock_evaluate(struct execution *execution, struct fault *fault)
+{
+    struct lock_set *set = NULL;
+    bool now = execution_activity(execution)->exclusive_lock && !execution->parks &&
+               !execution_lock_uses_data(execution);
+    if ((now && !evaluate(execution, &set, fault)) || !execution_lock_join(execution, &set, fault))
         return false;
     lock_set_free(execution->locks);
-    execution->locks = all;
+    execution->locks = set;
     return true;
 }

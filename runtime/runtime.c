@@ -4,10 +4,12 @@
 #include "clock.h"
 #include "definition_store.h"
 #include "execution.h"
+#include "execution_lock.h"
 #include "instance_lookup.h"
 #include "job_enqueue.h"
 #include "job_runner.h"
 #include "key_follow.h"
+#include "lock_peek.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
@@ -95,6 +97,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
     LIST_INIT(&runtime->enqueues);
+    LIST_INIT(&runtime->peeks);
     uuid_draw(&runtime->uuids, runtime->process_id);
     /* the last eight digits are random; the first ones are the time */
     snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
@@ -128,6 +131,7 @@ static void stop_everything(struct runtime *runtime)
         job_runner_abandon(runtime->runner);
     instance_lookup_abandon_all(runtime);
     job_enqueue_abandon_all(runtime);
+    lock_peek_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         if (workflow->tables_request)
@@ -278,6 +282,14 @@ bool runtime_query(struct runtime *runtime, const char *text, int n_params,
 
 /* ---- tables of a workflow ---- */
 
+static void enter_queues(struct runtime *runtime, struct execution *execution)
+{
+    if (execution_lock_uses_data(execution))
+        lock_peek_start(runtime, execution);
+    else
+        scheduler_add(runtime->scheduler, execution);
+}
+
 static void schedule_waiting(struct workflow *workflow, const struct fault *fault)
 {
     struct runtime *runtime = workflow->runtime;
@@ -288,7 +300,7 @@ static void schedule_waiting(struct workflow *workflow, const struct fault *faul
     while ((execution = TAILQ_FIRST(&waiting))) {
         TAILQ_REMOVE(&waiting, execution, link);
         if (!fault) {
-            scheduler_add(runtime->scheduler, execution);
+            enter_queues(runtime, execution);
             continue;
         }
         execution_set_outcome(
@@ -412,7 +424,7 @@ void runtime_prepare(struct runtime *runtime, struct execution *execution)
     if (workflow->tables == TABLES_KNOWN) {
         if (workflow->definition->n_data && clock_monotonic_us() > workflow->tables_until_us)
             look_up_tables(workflow); /* beside the work: a trigger may have been added */
-        scheduler_add(runtime->scheduler, execution);
+        enter_queues(runtime, execution);
         return;
     }
     execution->state = EXECUTION_PREPARING;

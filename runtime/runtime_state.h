@@ -45,6 +45,7 @@ struct runtime {
     LIST_HEAD(, session_reset) resets;
     LIST_HEAD(, instance_lookup) lookups;
     LIST_HEAD(, job_enqueue) enqueues;
+    LIST_HEAD(, lock_peek) peeks;
 };
 
 /* The outcome is set: writes the history row where that was not done, and answers. */

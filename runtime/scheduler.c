@@ -410,6 +410,11 @@ void scheduler_step_aside(struct scheduler *scheduler, struct execution *executi
         execution->ticket = NULL;
         lock_queue_leave(ticket);
     }
+    if (execution->next_locks) {
+        lock_set_free(execution->locks);
+        execution->locks = execution->next_locks;
+        execution->next_locks = NULL;
+    }
     execution->state = EXECUTION_PREPARING;
     execution->aside = true;
     execution->not_before_us = clock_monotonic_us() + delay_us;

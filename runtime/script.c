@@ -1,7 +1,6 @@
 #include "script_private.h"
 
-#include "json_lua.h"
-#include "lock_context.h"
+#include "execution_lock.h"
 #include "runtime_state.h"
 
 #include <lauxlib.h>
@@ -252,6 +251,26 @@ void script_set_read_only(struct script *script, bool read_only)
 {
     for (int i = 0; i < script->n_bound; i++)
         script->bound[i]->binding.read_only = read_only;
+}
+
+static void offer_data(struct script *script, lua_State *L, void *arg)
+{
+    struct fault *fault = arg;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    if (!scope_set_top(script->scope, "data", fault))
+        luaL_error(L, "%s", fault->text);
+}
+
+bool script_lock(struct script *script, struct lock_set **out, struct fault *fault)
+{
+    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
+        return false;
+    if (!script_protect(script, offer_data, fault, fault))
+        return false;
+    script_set_read_only(script, true);
+    bool ok = execution_lock_in_scope(script->execution, script->scope, out, fault);
+    script_set_read_only(script, false);
+    return ok;
 }
 
 /* ---- running ---- */

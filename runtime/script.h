@@ -50,6 +50,9 @@ void script_free(struct script *script);
 MUST_CHECK bool script_bind(struct script *script, const struct data_plan *plan, int slot,
                             struct fault *fault);
 
+/* Evaluates the lock context over the rows as they are; before script_start. *out is yours. */
+MUST_CHECK bool script_lock(struct script *script, struct lock_set **out, struct fault *fault);
+
 enum script_state script_start(struct script *script, struct fault *fault);
 enum script_state script_resume(struct script *script, struct fault *fault);
 

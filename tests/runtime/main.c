@@ -12,6 +12,7 @@ static const struct {
     {"decimal", decimal_tests},
     {"instance", instance_tests},
     {"job", job_tests},
+    {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},
     {"row", row_tests},

@@ -6,6 +6,7 @@ int decimal_tests(void);
 int instance_tests(void);
 int idempotency_tests(void);
 int job_tests(void);
+int lock_peek_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
 int row_tests(void);

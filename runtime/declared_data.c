@@ -1,0 +1,97 @@
+#include "declared_data.h"
+
+#include "runtime_state.h"
+
+enum {
+    ORDER_BYTES_MAX = 16 << 10,
+};
+
+/* Evaluates the value of one key column as text. */
+static bool key_text(const struct execution *execution, const struct data_plan *plan, int k,
+                     struct scope *scope, struct region *region, const char **out,
+                     struct fault *fault)
+{
+    const struct data_declaration *declaration = plan->declaration;
+    const struct column *column = &plan->table->columns[plan->columns[k]];
+    lua_State *L = sandbox_lua(execution->runtime->sandbox);
+    char *buffer = region_take(region, CELL_BUFFER_BYTES);
+    struct cell cell;
+    if (!buffer)
+        return fault_no_memory(fault);
+    if (!expression_evaluate(plan->values[k], scope, fault)) {
+        fault->kind = FAULT_INVALID;
+        return false;
+    }
+    bool ok = row_lua_to_cell(L, lua_gettop(L), column, region, &cell, fault);
+    lua_pop(L, 1);
+    if (ok && cell.kind == CELL_NULL)
+        ok = fault_set(fault, FAULT_INVALID, "it is nil");
+    if (!ok) {
+        fault->kind = FAULT_INVALID;
+        return fault_prefix(fault, "%s:%d: data.%s, key %s", execution->workflow->definition->file,
+                            declaration->keys[k].value.line, declaration->name, column->name);
+    }
+    *out = cell_write(&cell, buffer);
+    return true;
+}
+
+/* The slot of one declaration, -1 with *fault. */
+static int want_one(const struct execution *execution, const struct data_plan *plan,
+                    struct scope *scope, struct region *region, struct batch_rows *rows,
+                    struct fault *fault)
+{
+    const struct data_declaration *declaration = plan->declaration;
+    const char *values[PG_PARAMS_MAX] = {NULL};
+    struct text order;
+    for (int k = 0; k < declaration->n_keys; k++)
+        if (!key_text(execution, plan, k, scope, region, &values[k], fault))
+            return -1;
+    text_init(&order, ORDER_BYTES_MAX);
+    for (int o = 0; o < declaration->n_order_by; o++)
+        text_addf(&order, "%st.%s%s", o ? ", " : "",
+                  table_column(plan->table, declaration->order_by[o].column)->quoted,
+                  declaration->order_by[o].descending ? " DESC" : "");
+    int slot = batch_rows_want(rows, plan->table, plan->columns, declaration->n_keys, values,
+                               text_chars(&order), fault);
+    text_done(&order);
+    return slot;
+}
+
+bool declared_data_want(const struct execution *execution, struct region *region,
+                        struct batch_rows *rows, int **slots, struct fault *fault)
+{
+    const struct workflow *workflow = execution->workflow;
+    int n_data = workflow->definition->n_data;
+    struct scope *scope = NULL;
+    if (n_data == 0)
+        return true;
+    *slots = region_take(region, (size_t)n_data * sizeof **slots);
+    if (!*slots)
+        return fault_no_memory(fault);
+    if (!scope_new(execution->runtime->sandbox, &scope, fault))
+        return false;
+    bool ok = execution_scope(execution, scope, fault);
+    for (int i = 0; ok && i < n_data; i++) {
+        (*slots)[i] = want_one(execution, &workflow->data[i], scope, region, rows, fault);
+        ok = (*slots)[i] >= 0;
+    }
+    scope_free(scope);
+    return ok;
+}
+
+bool declared_data_bind(const struct execution *execution, struct script *script,
+                        const struct batch_rows *rows, const int *slots, struct fault *fault)
+{
+    const struct workflow *workflow = execution->workflow;
+    for (int i = 0; i < workflow->definition->n_data; i++) {
+        const struct data_plan *plan = &workflow->data[i];
+        const struct data_declaration *declaration = plan->declaration;
+        if (!declaration->list && declaration->required && batch_rows_n_found(rows, slots[i]) == 0)
+            return fault_set(fault, FAULT_MISSING, "%s:%d: data.%s: no such row in table %s",
+                             workflow->definition->file, declaration->line, declaration->name,
+                             declaration->table);
+        if (!script_bind(script, plan, slots[i], fault))
+            return false;
+    }
+    return true;
+}
