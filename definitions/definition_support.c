@@ -10,11 +10,6 @@ static bool holds_a_lease(const struct activity *activity)
     return activity->lock_hold == LOCK_HOLD_LEASE;
 }
 
-static bool does_not_commit(const struct activity *activity)
-{
-    return !activity->auto_commit;
-}
-
 struct unsupported {
     const char *key;                               /* where to point */
     bool (*used)(const struct activity *activity); /* NULL = a key of the workflow */
@@ -26,8 +21,6 @@ static const struct unsupported unsupported[] = {
     {"action", has_action, "`action` is not there yet: native actions come with a later version"},
     {"lock-hold", holds_a_lease,
      "`lock-hold: lease` is not there yet: it comes with a later version"},
-    {"auto-commit-changes", does_not_commit,
-     "`auto-commit-changes: false` is not there yet: it comes with a later version"},
 };
 
 static void report(const struct unsupported *row, const struct yaml_tree *mapping,

@@ -8,11 +8,13 @@
  */
 #include "batch.h"
 
+#include "batch_chain.h"
 #include "batch_fault.h"
 #include "batch_keys.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
+#include "execution_chain.h"
 #include "execution_lock.h"
 #include "runtime_state.h"
 #include "session_reset.h"
@@ -216,6 +218,8 @@ static void give_back(struct batch *batch, struct member *member)
     if (!member)
         return;
     give_back(batch, member->next);
+    if (member->fate != FATE_KEPT && member->fate != FATE_DROPPED)
+        execution_chain_rewind(member->execution);
     struct scheduler *scheduler = batch->runtime->scheduler;
     if (member->fate == FATE_REFUSED)
         scheduler_refused(scheduler, member->execution);
@@ -380,7 +384,8 @@ static bool stage_next(struct member *member, json_t *vars, json_t *output, stru
     return true;
 }
 
-static void end_member_well(struct batch *batch, struct member *member, struct fault *fault)
+/* False if the member goes on, with the next activity of a chain. */
+static bool end_member_well(struct batch *batch, struct member *member, struct fault *fault)
 {
     json_t *output = NULL, *vars = NULL;
     if (!script_settle(member->script, fault) || !script_output(member->script, &output, fault) ||
@@ -388,17 +393,22 @@ static void end_member_well(struct batch *batch, struct member *member, struct f
         json_decref(output);
         json_decref(vars);
         member_fail(member, fault);
-        return;
+        return true;
     }
     if (!batch_keep_changes(batch, member, fault)) {
         batch->failing = true; /* half of its changes may be kept in memory: nothing is saved */
         member_drop_for_fault(member, fault);
-        return;
+        return true;
+    }
+    if (execution_chain_continues(member->execution)) {
+        batch_chain_step(batch);
+        return false;
     }
     member->fate = FATE_KEPT;
     batch_keys_hold_back(batch, member);
     if (batch_rows_take_spread(batch->rows))
         hold_back_sharers(batch, member);
+    return true;
 }
 
 /* Its log lines stay until the outcome is final. */
@@ -415,7 +425,10 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
     bool alone = batch_is_alone(batch);
     struct timeval now = {0};
     switch (state) {
-    case SCRIPT_ENDED: end_member_well(batch, member, fault); break;
+    case SCRIPT_ENDED:
+        if (!end_member_well(batch, member, fault))
+            return false;
+        break;
     case SCRIPT_BLOCKED: member_drop(member, STATUS_BLOCKED, "the guard said no"); break;
     case SCRIPT_FAILED: member_fail(member, fault); break;
     case SCRIPT_ASKS:
@@ -456,9 +469,15 @@ static bool has_right_lock(struct member *member, struct fault *fault)
         member_drop_for_fault(member, fault);
         return false;
     }
-    if (lock_set_equal(set, execution->locks)) {
+    if (lock_set_equal(set, execution->locks) ||
+        (execution->has_learnt && lock_set_covers(execution->locks, set))) {
         lock_set_free(set);
         return true;
+    }
+    if (execution->chain && !execution_chain_learn(execution, set, fault)) {
+        lock_set_free(set);
+        member_drop_for_fault(member, fault);
+        return false;
     }
     lock_set_free(execution->next_locks);
     execution->next_locks = set;
@@ -471,23 +490,19 @@ static bool has_right_lock(struct member *member, struct fault *fault)
     return false;
 }
 
-static bool start_member(struct batch *batch, struct member *member)
+/* Runs the activity that the member stands before. True if it has ended. */
+static bool start_script(struct batch *batch, struct member *member)
 {
     struct fault fault;
-    if (member->execution->parks) {
-        instance_stage(&member->execution->instance, STEP_IDLES,
-                       member->execution->workflow->definition->start, NULL, NULL);
-        member->fate = FATE_KEPT;
-        return true;
-    }
-    member->execution->attempts++;
-    member->execution->granted_us = batch->granted_us;
+    struct script *previous = member->script;
     batch->running = member;
     if (!script_new(member->execution, &batch->region, batch->rows, &member->script, &fault)) {
+        member->script = previous;
         member_drop_for_fault(member, &fault);
         batch->running = NULL;
         return true;
     }
+    script_follow(member->script, previous);
     if (!declared_data_bind(member->execution, member->script, batch->rows, member->slots,
                             &fault)) {
         member_drop_for_fault(member, &fault);
@@ -500,6 +515,19 @@ static bool start_member(struct batch *batch, struct member *member)
     }
     enum script_state state = script_start(member->script, &fault);
     return script_went(batch, member, state, &fault);
+}
+
+static bool start_member(struct batch *batch, struct member *member)
+{
+    if (member->execution->parks) {
+        instance_stage(&member->execution->instance, STEP_IDLES,
+                       member->execution->workflow->definition->start, NULL, NULL);
+        member->fate = FATE_KEPT;
+        return true;
+    }
+    member->execution->attempts++;
+    member->execution->granted_us = batch->granted_us;
+    return start_script(batch, member);
 }
 
 static bool resume_member(struct batch *batch, struct member *member)
@@ -537,8 +565,13 @@ void batch_run(struct batch *batch)
     int64_t started_us = clock_monotonic_us();
     if (batch->state != BATCH_RUNNING)
         batch_enter(batch, BATCH_RUNNING);
-    if (batch->running && !resume_member(batch, batch->running))
+    if (batch->chains) {
+        batch->chains = false;
+        if (!start_script(batch, batch->running))
+            return;
+    } else if (batch->running && !resume_member(batch, batch->running)) {
         return;
+    }
     while (!batch->failing && (member = next_open(batch))) {
         if (clock_monotonic_us() - started_us > LOOP_BUSY_US) {
             event_add(batch->timer, &now);

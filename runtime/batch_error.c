@@ -89,7 +89,7 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
     case MEANS_REFUSED:
         member_drop(member,
                     strncmp(fault->sqlstate, "22", 2) == 0 && batch->state != BATCH_ASKING &&
-                            batch->state != BATCH_SAVING
+                            batch->state != BATCH_CHAINING && batch->state != BATCH_SAVING
                         ? STATUS_INVALID /* a key that is no value of its column */
                         : STATUS_FAILED,
                     fault->text);

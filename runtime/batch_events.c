@@ -11,11 +11,25 @@ enum {
     EVENT_COLUMNS = 3, /* id, event, payload */
 };
 
+/* Those of earlier scripts of the transaction first. */
+static int add_events(struct batch *batch, const struct script *script, struct text *columns)
+{
+    char id[UUID_TEXT_BYTES];
+    int n = script_previous(script) ? add_events(batch, script_previous(script), columns) : 0;
+    for (const struct script_event *event = script_events(script); event; event = event->next) {
+        uuid_draw(&batch->runtime->uuids, id);
+        pg_array_add(&columns[0], id);
+        pg_array_add(&columns[1], event->name);
+        pg_array_add(&columns[2], event->payload);
+        n++;
+    }
+    return n;
+}
+
 bool batch_events_add_saves(struct batch *batch, struct fault *fault)
 {
     struct text columns[EVENT_COLUMNS];
     const char *params[EVENT_COLUMNS];
-    char id[UUID_TEXT_BYTES];
     int n = 0;
     for (int i = 0; i < EVENT_COLUMNS; i++) {
         text_init(&columns[i], EVENTS_BYTES_MAX);
@@ -24,14 +38,7 @@ bool batch_events_add_saves(struct batch *batch, struct fault *fault)
     for (struct member *member = batch->members; member; member = member->next) {
         if (member->fate != FATE_KEPT || !member->script)
             continue;
-        for (const struct script_event *event = script_events(member->script); event;
-             event = event->next) {
-            uuid_draw(&batch->runtime->uuids, id);
-            pg_array_add(&columns[0], id);
-            pg_array_add(&columns[1], event->name);
-            pg_array_add(&columns[2], event->payload);
-            n++;
-        }
+        n += add_events(batch, member->script, columns);
     }
     bool ok = true;
     for (int i = 0; i < EVENT_COLUMNS; i++) {

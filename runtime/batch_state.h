@@ -18,6 +18,7 @@ enum batch_state {
     BATCH_LOADING,    /* a waited grant: awaits the limits and the loads */
     BATCH_RUNNING,    /* scripts run; awaits nothing, the loop's turn, or the end of a sleep */
     BATCH_ASKING,     /* awaits what a script asked of the database */
+    BATCH_CHAINING,   /* awaits saves, tries and loads between two activities of a chain */
     BATCH_SAVING,     /* awaits saves and commit */
     BATCH_LEAVING,    /* awaits ROLLBACK */
     BATCH_LOOKING_UP, /* the commit's answer was lost: awaits what became of it */
@@ -75,6 +76,7 @@ struct batch {
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
     bool ran_sql; /* a script's own: the session may not be as it was */
+    bool chains;  /* the running member has the locks of its next activity: run that */
     bool committed;
     bool failing; /* what is in memory must not be saved: nothing but ROLLBACK */
     LIST_ENTRY(batch) link;

@@ -1,6 +1,7 @@
 #include "execution.h"
 
 #include "clock.h"
+#include "execution_chain.h"
 #include "execution_lock.h"
 #include "runtime_state.h"
 #include "text.h"
@@ -210,6 +211,9 @@ static void reset_for_next(struct execution *execution)
         execution->ticket = NULL;
         lock_queue_leave(ticket);
     }
+    execution_chain_free(execution->chain);
+    execution->chain = NULL;
+    execution->has_learnt = false;
     json_decref(execution->event);
     execution->event = NULL;
     execution->first = execution->alone = execution->looked_anew = execution->out_of_time = false;
@@ -255,6 +259,7 @@ void execution_free(struct execution *execution)
         event_del(&execution->timer);
     if (execution->ticket)
         lock_queue_leave(execution->ticket);
+    execution_chain_free(execution->chain);
     LIST_REMOVE(execution, everyone);
     execution->runtime->n_running--;
     lock_set_free(execution->locks);

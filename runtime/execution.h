@@ -47,6 +47,8 @@ enum execution_origin {
     ORIGIN_RESUME, /* an instance that stopped, or whose host did */
 };
 
+struct execution_chain;
+
 struct execution {
     struct runtime *runtime;
     struct workflow *workflow;
@@ -68,7 +70,9 @@ struct execution {
     struct lock_set *locks;      /* NULL = the activity takes no lock */
     struct lock_set *next_locks; /* taken instead once it has let go; NULL = the same again */
     int n_relocks;
-    struct lock_ticket *ticket; /* NULL without locks, and before it queues */
+    bool has_learnt;               /* next_locks or locks are more than its activity asks for */
+    struct execution_chain *chain; /* activities that wait for their commit; NULL = none */
+    struct lock_ticket *ticket;    /* NULL without locks, and before it queues */
     enum execution_state state;
     enum ready_line line;
     bool alone;       /* this run: a transaction of its own */

@@ -1,5 +1,6 @@
 #include "history.h"
 
+#include "execution_chain.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 
@@ -60,12 +61,33 @@ static void add_execution(struct history *history, const struct execution *execu
     history->n_executions++;
 }
 
+/* An activity before the last one that the same transaction commits. */
+static void add_link(struct history *history, const struct execution *execution,
+                     const struct execution_link *link)
+{
+    struct text *column = history->executions;
+    pg_array_add(column++, execution->id);
+    pg_array_add(column++, execution->workflow->definition->name);
+    pg_array_add_int64(column++, execution->workflow->version);
+    pg_array_add(column++, link->activity->name);
+    pg_array_add(column++, execution_status_row(STATUS_COMPLETED)->name);
+    pg_array_add(column++, NULL);
+    pg_array_add(column++, link->paths ? link->paths : "");
+    add_ms(column++, link->waited_us);
+    add_ms(column++, link->ended_us - link->granted_us);
+    pg_array_add_int64(column++, link->attempts);
+    history->n_executions++;
+}
+
 void history_add_kept(struct history *history, const struct execution *execution, int64_t now_us)
 {
     enum execution_status status =
         execution->instance.next.step == STEP_IDLES ? STATUS_IDLE : STATUS_COMPLETED;
-    if (execution->workflow->definition->history == HISTORY_FULL && !execution->parks)
-        add_execution(history, execution, status, now_us);
+    if (execution->workflow->definition->history != HISTORY_FULL || execution->parks)
+        return;
+    for (int i = 0; execution->chain && i < execution->chain->n_links; i++)
+        add_link(history, execution, &execution->chain->links[i]);
+    add_execution(history, execution, status, now_us);
 }
 
 void history_add_dropped(struct history *history, const struct execution *execution)

@@ -402,6 +402,8 @@ void scheduler_again(struct scheduler *scheduler, struct execution *execution, i
 void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
                           int64_t delay_us)
 {
+    if (execution->attempts > 0)
+        execution->acquire_until_us = execution->run_until_us;
     if (!put_back(scheduler, execution))
         return;
     leave_line(scheduler, execution);

@@ -46,6 +46,9 @@ MUST_CHECK bool script_new(struct execution *execution, struct region *region,
                            struct batch_rows *rows, struct script **out, struct fault *fault);
 void script_free(struct script *script);
 
+/* What an earlier script of the same transaction logged and emitted goes first; NULL = none. */
+void script_follow(struct script *script, struct script *previous);
+
 /* Makes rows of slot `data.NAME` visible; call for each declaration before script_start. */
 MUST_CHECK bool script_bind(struct script *script, const struct data_plan *plan, int slot,
                             struct fault *fault);
@@ -102,6 +105,9 @@ struct script_event {
     const char *payload; /* JSON, an object */
 };
 const struct script_event *script_events(const struct script *script);
+
+/* As script_follow said; NULL if there is none. */
+const struct script *script_previous(const struct script *script);
 
 /* Writes its buffered log lines: once its outcome is final. */
 void script_flush_log(struct script *script);

@@ -116,6 +116,16 @@ bool script_vars(struct script *script, json_t **out, struct fault *fault)
     return fault_set(fault, FAULT_SCRIPT, "vars is not a table of names and values");
 }
 
+void script_follow(struct script *script, struct script *previous)
+{
+    script->previous = previous;
+}
+
+const struct script *script_previous(const struct script *script)
+{
+    return script->previous;
+}
+
 const struct script_event *script_events(const struct script *script)
 {
     return script->events;

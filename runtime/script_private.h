@@ -39,6 +39,7 @@ struct script {
     struct fault failure;
     struct log_entry *log, **log_end;
     int n_log;
+    struct script *previous;
     struct script_event *events, **events_end;
     int n_events;
 };

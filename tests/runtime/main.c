@@ -9,6 +9,7 @@ static const struct {
     int (*run)(void);
 } groups[] = {
     {"batch", batch_tests},
+    {"chain", chain_tests},
     {"decimal", decimal_tests},
     {"instance", instance_tests},
     {"job", job_tests},

@@ -2,6 +2,7 @@
 #pragma once
 
 int batch_tests(void);
+int chain_tests(void);
 int decimal_tests(void);
 int instance_tests(void);
 int idempotency_tests(void);
