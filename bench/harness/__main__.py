@@ -6,6 +6,7 @@ counted.
 """
 import argparse
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,9 +33,13 @@ def options() -> argparse.Namespace:
                         help="where figures.json, figures.md and the plots go (build/bench)")
     parser.add_argument("--build", type=Path, default=Path("build/release"),
                         help="the build that is measured (build/release)")
+    parser.add_argument("--strict", action="store_true",
+                        help="exit 3 when a ratio is not reached")
     given = parser.parse_args()
     if given.rounds < 3:
         parser.error("fewer than three rounds say nothing")
+    if given.seconds is not None and given.seconds < 1:
+        parser.error("pgbench takes whole seconds")
     given.seconds = given.seconds or (1 if given.quick else 3)
     return given
 
@@ -52,8 +57,8 @@ def run_round(plan: Plan, number: int, given: argparse.Namespace) -> None:
         figure = case.run(seconds)
         say(f"round {number or 'of warming up'}: {case.name}: {figure['per_second']:,.0f} /s")
         case.figures.append(figure)
-    plan.measure_start(7 if number else 1)
-    plan.measure_evaluations(200000 if given.quick else 1000000)
+    plan.measure_start(5 if number else 1)
+    plan.measure_evaluations(100000 if given.quick else 1000000)
 
 
 def forget_warming(plan: Plan) -> None:
@@ -104,15 +109,17 @@ def measure(given: argparse.Namespace, database: Database) -> bool:
 
 def main() -> int:
     given = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is stopped on the way
     database = Database(str(given.build / "latchkey"))
+    reached = False
     try:
-        measure(given, database)
+        reached = measure(given, database)
     except Failed as failed:
         say(f"bench: {failed}")
         return 1
     finally:
         database.stop()
-    return 0
+    return 0 if reached or not given.strict else 3
 
 
 sys.exit(main())

@@ -69,6 +69,11 @@ def alone(words, wanted, values: list[float], unit: str, at_most=False) -> Ratio
     return Ratio(words, wanted, at_most, unit, median(values), values)
 
 
+def of_pairs(words, wanted, pairs: list[tuple[float, float]], at_most=False) -> Ratio:
+    middle = median(a for a, _ in pairs) / median(b for _, b in pairs)
+    return Ratio(words, wanted, at_most, "x", middle, [a / b for a, b in pairs])
+
+
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
     """Markdown that is aligned for reading as it is."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]

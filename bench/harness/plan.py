@@ -117,6 +117,5 @@ class Plan:
                           figures.spread_of(self.cases["one host spread"], "own_us").values, "µs",
                           at_most=True),
             figures.alone("lock contexts, one core", 500000, self.evaluations, "/s"),
-            figures.alone("start to first completed / psql", 3,
-                          [ours / psql for ours, psql in self.starts], "x", at_most=True),
+            figures.of_pairs("start to first completed / psql", 3, self.starts, at_most=True),
         ]
