@@ -20,6 +20,8 @@ from plan import FULL, QUICK, Plan
 from process import Failed
 
 WARMING_SECONDS = 0.5
+QUICK_SECONDS = 0.9  # of one run, at most
+QUICK_TOTAL = 55  # of all
 
 
 def options() -> argparse.Namespace:
@@ -40,7 +42,7 @@ def options() -> argparse.Namespace:
         parser.error("fewer than three rounds say nothing")
     if given.seconds is not None and given.seconds < 1:
         parser.error("pgbench takes whole seconds")
-    given.seconds = given.seconds or (1 if given.quick else 3)
+    given.seconds = given.seconds or (QUICK_SECONDS if given.quick else 3)
     return given
 
 
@@ -48,17 +50,36 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_round(plan: Plan, number: int, given: argparse.Namespace) -> None:
+class Pace:
+    """How long a run takes, so that a quick benchmark ends in time on a busy machine too."""
+
+    def __init__(self, given: argparse.Namespace):
+        self.given = given
+        self.until = time.monotonic() + QUICK_TOTAL
+        self.seconds = WARMING_SECONDS
+
+    def next_round(self, number: int, round_took: float, n_cases: int) -> None:
+        """Before round `number`, from 1; the round before it took so long."""
+        beside = max(0.0, round_took - n_cases * self.seconds)
+        self.seconds = self.given.seconds
+        if self.given.quick:
+            left = (self.until - time.monotonic()) / (self.given.rounds - number + 1)
+            self.seconds = min(self.seconds, max(0.25, (left - beside) / n_cases))
+
+
+def run_round(plan: Plan, number: int, given: argparse.Namespace, seconds: float) -> float:
+    """Takes so long."""
+    began = time.monotonic()
     cases = list(plan.cases.values())
     if number % 2 == 0 and number > 0:
         cases.reverse()
     for case in cases:
-        seconds = given.seconds if number else WARMING_SECONDS
         figure = case.run(seconds)
         say(f"round {number or 'of warming up'}: {case.name}: {figure['per_second']:,.0f} /s")
         case.figures.append(figure)
     plan.measure_start(5 if number else 1)
     plan.measure_evaluations(100000 if given.quick else 1000000)
+    return time.monotonic() - began
 
 
 def forget_warming(plan: Plan) -> None:
@@ -92,12 +113,15 @@ def report(plan: Plan, ratios: list[figures.Ratio], about: dict, out: Path) -> N
 
 def measure(given: argparse.Namespace, database: Database) -> bool:
     began = time.monotonic()
+    pace = Pace(given)
     database.start()
     write_zipf(database.directory)
     plan = Plan(database, given.build, QUICK if given.quick else FULL)
     about = machine.about(database, given)
     for number in range(given.rounds + 1):
-        run_round(plan, number, given)
+        if number > 0:
+            pace.next_round(number, took, len(plan.cases))
+        took = run_round(plan, number, given, pace.seconds)
         if number == 0:
             forget_warming(plan)
     about["load_after"] = machine.load_average()

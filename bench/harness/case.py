@@ -13,6 +13,7 @@ MICRO = 1e6
 FIRST_COUNT = 1000  # executions of a first run, from which the length of the others follows
 COUNT_MIN = 100
 WARMING_EACH = 60
+ALONE_EACH_SECOND = 1000
 
 
 class Case:
@@ -58,6 +59,7 @@ class ByHand(Case):
     def __init__(self, database, variant, words, load, script: str, clients: int = CLIENTS):
         super().__init__(database, variant, words, load)
         self.clients = clients
+        self.lately = 0.0  # a second
         text = Path(f"bench/by_hand/{script}.sql").read_text()
         pause = f"\\sleep {load.pause_ms} ms" if load.pause_ms else ""
         values = {"draw": load.draw(), "lock": load.lock, "table": load.table, "pause": pause,
@@ -67,24 +69,32 @@ class ByHand(Case):
         self.script.write_text(text)
 
     def pgbench(self, seconds: float, *more: str) -> process.Ended:
-        # pgbench takes whole seconds; to warm up, some transactions a client will do.
-        length = ["-T", str(round(seconds))] if seconds >= 1 else ["-t", str(WARMING_EACH)]
         return process.run([program("pgbench"), "-n", "-M", "prepared", "-c", str(self.clients),
-                            "-j", str(min(2, self.clients)), *length, "-f", str(self.script),
+                            "-j", str(min(2, self.clients)), *self.length(seconds), "-f", str(self.script),
                             *more], self.database.environment)
+
+    def length(self, seconds: float) -> list[str]:
+        # pgbench takes whole seconds. A shorter run does as many as were done lately in the time.
+        if seconds == round(seconds):
+            return ["-T", str(round(seconds))]
+        each = round(self.lately * seconds / self.clients) if self.lately else WARMING_EACH
+        return ["-t", str(max(1, each))]
 
     def work(self, seconds):
         ended = self.pgbench(seconds)
         executions = int(find(r"transactions actually processed: (\d+)", ended.output))
         if int(find(r"number of failed transactions: (\d+)", ended.output)):
             raise Failed(f"{self.name}: failed transactions\n{ended.output}")
-        return {"executions": executions,
-                "per_second": float(find(r"tps = ([\d.]+) \(without initial", ended.output)),
+        self.lately = float(find(r"tps = ([\d.]+) \(without initial", ended.output))
+        return {"executions": executions, "per_second": self.lately,
                 "own_us": ended.processor_s * MICRO / executions}
 
 
 class AloneByHand(ByHand):
     """One client: its latency."""
+
+    def length(self, seconds):
+        return ["-t", str(round(ALONE_EACH_SECOND * seconds))]
 
     def work(self, seconds):
         prefix = str(self.database.directory / "alone")
@@ -102,12 +112,13 @@ class AloneByHand(ByHand):
 class Latchkey(Case):
     """`latchkey run`, as it is shipped."""
 
+    starting_s: dict[tuple, float] = {}
+
     def __init__(self, database, variant, words, load, under_way: int, hosts: int = 0):
         super().__init__(database, variant, words, load)
         self.under_way = under_way
         self.hosts = hosts
         self.count = FIRST_COUNT
-        self.starting_s = None
 
     def latchkey_run(self, count: int) -> process.Ended:
         hosts = ["--hosts", str(self.hosts)] if self.hosts else []
@@ -121,18 +132,22 @@ class Latchkey(Case):
         totals = json.loads(ended.output)
         if totals["completed"] != self.count:
             raise Failed(f"{self.name}: {ended.output}")
-        own_s = max(0.0, ended.processor_s - self.starting_s)
+        own_s = max(0.0, ended.processor_s - self.starting_s[self.starts_as()])
         self.count = max(COUNT_MIN, round(totals["per_second"] * seconds))
         return {"executions": totals["completed"], "per_second": totals["per_second"],
                 "own_us": own_s * MICRO / totals["completed"],
                 "p50_ms": totals["latency_ms"]["p50"], "p99_ms": totals["latency_ms"]["p99"]}
 
+    def starts_as(self) -> tuple:
+        return self.hosts, self.load.zipf  # whose inputs are a long file
+
     def before(self):
         """Processor time of a start and an end, which are no part of an execution."""
-        if self.starting_s is None:
+        if self.starts_as() not in self.starting_s:
             n = max(1, self.hosts)
             self.latchkey_run(n)  # publishes the definition
-            self.starting_s = min(self.latchkey_run(n).processor_s for _ in range(3))
+            self.starting_s[self.starts_as()] = min(self.latchkey_run(n).processor_s
+                                                    for _ in range(3))
 
     def check(self, figure, found):
         if not found["instances"] == found["executions"] == figure["executions"]:

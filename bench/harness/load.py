@@ -8,7 +8,7 @@ from pathlib import Path
 
 N_MESSAGES = 10000
 ZIPF_EXPONENT = 1.1
-ZIPF_LINES = 200000
+ZIPF_LINES = 50000
 SAMPLE = "samples/message-read/message-read.yaml"
 
 

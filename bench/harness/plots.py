@@ -47,7 +47,7 @@ def draw_rates(cases, out) -> None:
     for i, variant in enumerate(variants):
         colour = COLOURS[i % len(COLOURS)]
         parts.append(f"$v{i} using 1:2:({width}) with boxes lc rgb '{colour}' title {quoted(variant)}")
-    parts += [f"$v{i} using 1:2:3:4 with yerrorbars pt 0 lc rgb 'black' notitle"
+    parts += [f"$v{i} using 1:3:(0):($4-$3) with vectors nohead lc rgb 'black' notitle"
               for i in range(len(variants))]
     gnuplot(f"""
 {rate_data(cases, variants, loads)}
@@ -82,7 +82,7 @@ $ratios << EOD
 EOD
 set terminal svg size 800,{90 + 26 * len(ratios)} font 'sans-serif,12' background 'white'
 set output '{out}/ratios.svg'
-set title 'reached, as a share of what is wanted (1 = just reached)'
+set title 'share of what is wanted: 1 = reached'
 set logscale x
 set xrange [0.05:20]
 set xtics (0.1, 0.2, 0.5, 1, 2, 5, 10)
