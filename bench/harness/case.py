@@ -17,7 +17,7 @@ ALONE_EACH_SECOND = 1000
 
 
 class Case:
-    """A figure is: per_second, own_us and database_us an execution, executions, and what a kind adds."""
+    """A figure: executions, per_second, own_us and database_us an execution, and what a kind adds."""
 
     def __init__(self, database: Database, variant: str, words: str, load: Load):
         self.database = database
@@ -70,8 +70,8 @@ class ByHand(Case):
 
     def pgbench(self, seconds: float, *more: str) -> process.Ended:
         return process.run([program("pgbench"), "-n", "-M", "prepared", "-c", str(self.clients),
-                            "-j", str(min(2, self.clients)), *self.length(seconds), "-f", str(self.script),
-                            *more], self.database.environment)
+                            "-j", str(min(2, self.clients)), *self.length(seconds),
+                            "-f", str(self.script), *more], self.database.environment)
 
     def length(self, seconds: float) -> list[str]:
         # pgbench takes whole seconds. A shorter run does as many as were done lately in the time.

@@ -29,7 +29,7 @@ def short(value: float) -> str:
 
 @dataclass
 class Ratio:
-    """A figure that is to be reached. `values`: one a round; what counts is the ratio of medians."""
+    """A figure to be reached. `values`: one a round; what counts is the ratio of medians."""
 
     words: str
     wanted: float

@@ -46,7 +46,8 @@ def draw_rates(cases, out) -> None:
     parts = []
     for i, variant in enumerate(variants):
         colour = COLOURS[i % len(COLOURS)]
-        parts.append(f"$v{i} using 1:2:({width}) with boxes lc rgb '{colour}' title {quoted(variant)}")
+        parts.append(f"$v{i} using 1:2:({width}) with boxes lc rgb '{colour}' "
+                     f"title {quoted(variant)}")
     parts += [f"$v{i} using 1:3:(0):($4-$3) with vectors nohead lc rgb 'black' notitle"
               for i in range(len(variants))]
     gnuplot(f"""

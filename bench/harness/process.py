@@ -38,7 +38,8 @@ def run(arguments: list[str], environment: dict[str, str], text: str | None = No
         out.seek(0)
         err.seek(0)
         if process.returncode != 0:
-            raise Failed(f"{' '.join(arguments)}: exit {process.returncode}\n{err.read()}{out.read()}")
+            raise Failed(f"{' '.join(arguments)}: exit {process.returncode}\n"
+                         f"{err.read()}{out.read()}")
         return Ended(out.read(), usage.ru_utime + usage.ru_stime, seconds)
 
 
