@@ -17,7 +17,7 @@ ALONE_EACH_SECOND = 1000
 
 
 class Case:
-    """A figure: executions, per_second, own_us and database_us an execution, and what a kind adds."""
+    """A figure: executions, per_second; own_us and database_us an execution; what a kind adds."""
 
     def __init__(self, database: Database, variant: str, words: str, load: Load):
         self.database = database
