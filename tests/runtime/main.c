@@ -10,6 +10,10 @@ static const struct {
 } groups[] = {
     {"batch", batch_tests},
     {"decimal", decimal_tests},
+    {"definition_publish", definition_publish_tests},
+    {"definition_refresh", definition_refresh_tests},
+    {"definition_reload", definition_reload_tests},
+    {"definition_hosts", definition_hosts_tests},
     {"instance", instance_tests},
     {"job", job_tests},
     {"lock_peek", lock_peek_tests},
