@@ -22,16 +22,22 @@ static bool is_running(const struct host *host)
     return runtime_n_running(host->session.runtime) > 0;
 }
 
-static bool start_nothing(struct host *host, struct fault *fault)
+static bool start_work(struct host *host, struct fault *fault)
 {
-    (void)host;
-    (void)fault;
-    return true;
+    struct background_options options = runtime_default_background();
+    return runtime_work(host->session.runtime, &options, fault);
+}
+
+/* With work cut short the others wait for this host's silence: by then it has rolled back. */
+static void retire(struct host *host)
+{
+    if (!host->cut_short)
+        runtime_retire(host->session.runtime);
 }
 
 static const struct host_service services[] = {
-    {"executions", start_nothing, drain_runtime, is_running, NULL},
     {"definitions", host_definitions_start, NULL, host_definitions_is_busy, NULL},
+    {"work", start_work, drain_runtime, is_running, retire},
 };
 
 enum {
