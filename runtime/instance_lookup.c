@@ -287,7 +287,7 @@ static bool copy_delivery(struct instance_lookup *lookup, const struct delivery 
 
 bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery, struct fault *fault)
 {
-    if (runtime->stopping)
+    if (runtime->stopping || runtime->draining)
         return fault_set(fault, FAULT_CANCELLED, "the host is stopping");
     struct instance_lookup *lookup = calloc(1, sizeof *lookup);
     if (!lookup)

@@ -2,7 +2,6 @@
 
 #include "batch.h"
 #include "clock.h"
-#include "definition_store.h"
 #include "execution.h"
 #include "execution_lock.h"
 #include "instance_lookup.h"
@@ -98,6 +97,9 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->lookups);
     LIST_INIT(&runtime->enqueues);
     LIST_INIT(&runtime->peeks);
+    LIST_INIT(&runtime->publishings);
+    LIST_INIT(&runtime->reloads);
+    LIST_INIT(&runtime->refreshes);
     uuid_draw(&runtime->uuids, runtime->process_id);
     /* the last eight digits are random; the first ones are the time */
     snprintf(runtime->tag, sizeof runtime->tag, "latchkey %s",
@@ -119,6 +121,7 @@ static void stop_everything(struct runtime *runtime)
     struct execution *execution;
     struct workflow *workflow;
     runtime->stopping = true;
+    runtime_stop_definitions(runtime);
     if (runtime->loader)
         workflow_loader_abandon(runtime->loader);
     if (runtime->recorder)
@@ -223,38 +226,6 @@ bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault
 struct sandbox *runtime_sandbox(struct runtime *runtime)
 {
     return runtime->sandbox;
-}
-
-bool runtime_publish(struct runtime *runtime, struct definition *definition, int base,
-                     const char *published_by, struct workflow **out, bool *published,
-                     struct fault *fault)
-{
-    struct pg_conn *conn = NULL;
-    int version = 0;
-    if (!take_now(runtime, QUERY_US, &conn, fault))
-        return false;
-    bool ok = definition_store_publish(runtime->base, conn, runtime->schema, definition, base,
-                                       published_by, &version, published, fault);
-    pg_pool_give(runtime->pool, conn);
-    return ok && workflow_loader_adopt(runtime, definition, version, out, fault);
-}
-
-bool runtime_find(struct runtime *runtime, const char *name, struct workflow **out,
-                  struct fault *fault)
-{
-    struct pg_conn *conn = NULL;
-    struct stored_definition stored = {0};
-    if (!take_now(runtime, QUERY_US, &conn, fault))
-        return false;
-    bool ok = definition_store_latest(runtime->base, conn, name, &stored, fault);
-    pg_pool_give(runtime->pool, conn);
-    if (!ok)
-        return false;
-    if (!stored.version)
-        return fault_set(fault, FAULT_MISSING, "no workflow '%s' is published", name);
-    ok = workflow_loader_compile(runtime, name, &stored, out, fault);
-    free(stored.source);
-    return ok;
 }
 
 bool runtime_query(struct runtime *runtime, const char *text, int n_params,
@@ -470,6 +441,7 @@ bool runtime_work(struct runtime *runtime, const struct background_options *opti
 
 void runtime_drain(struct runtime *runtime)
 {
+    runtime->draining = true;
     if (runtime->runner)
         job_runner_drain(runtime->runner);
 }
@@ -490,6 +462,11 @@ void runtime_retire(struct runtime *runtime)
         pg_pool_give(runtime->pool, conn);
     }
     pg_pipeline_free(pipeline);
+}
+
+bool runtime_is_draining(const struct runtime *runtime)
+{
+    return runtime->draining;
 }
 
 int runtime_n_running(const struct runtime *runtime)

@@ -65,6 +65,47 @@ MUST_CHECK bool runtime_publish(struct runtime *runtime, struct definition *defi
 MUST_CHECK bool runtime_find(struct runtime *runtime, const char *name, struct workflow **out,
                              struct fault *fault);
 
+/* The same from the loop. Told exactly once, never before this returned; workflow NULL: fault says
+ * why. definition is owned by the runtime from here on, unless this fails. published_by is copied.
+ */
+typedef void runtime_published_fn(struct workflow *workflow, bool published,
+                                  const struct fault *fault, void *arg);
+MUST_CHECK bool runtime_publish_start(struct runtime *runtime, struct definition *definition,
+                                      int base, const char *published_by,
+                                      runtime_published_fn *done, void *arg, struct fault *fault);
+
+/* report is lent for the call; NULL: fault says why. Told exactly once, from the loop, never before
+ * the call that asked has returned. */
+typedef void runtime_report_fn(const json_t *report, const struct fault *fault, void *arg);
+
+/* Publishes what has changed in the *.yaml, *.yml and *.json files of a directory, under the lock
+ * path $definitions, without waiting for it. Both strings are copied. The report:
+ *   {"status":"reloaded","files":3,"published":[{"workflow","version","file"}],"unchanged":[NAME],
+ *    "removed":[{"workflow","file"}],"problems":[{"file","line","column","severity","message"}]}
+ * A broken file keeps no other from being published; one that is gone is told and changes nothing.
+ * "already-in-progress": somebody holds the lock; what would have been read is read by that one,
+ * or by this runtime when it is free, if it lives a little longer. FAULT_INVALID if the directory
+ * cannot be read. */
+MUST_CHECK bool runtime_reload(struct runtime *runtime, const char *directory,
+                               const char *published_by, runtime_report_fn *done, void *arg,
+                               struct fault *fault);
+
+/* Has every host read these workflows again (none named = all) and indexes their triggers anew,
+ * under the lock paths $definitions/ID, all or none, without waiting. ids are copied. The report:
+ *   {"status":"refreshed","refreshed":[NAME],"not-found":[ID]}, or "already-in-progress" with
+ * nothing done. FAULT_INVALID for more ids than may be locked at once. */
+MUST_CHECK bool runtime_refresh(struct runtime *runtime, const char *const *ids, int n_ids,
+                                runtime_report_fn *done, void *arg, struct fault *fault);
+
+/* Whether a publishing, a reload or a refresh is under way, also one whose caller was told. */
+bool runtime_is_changing_definitions(const struct runtime *runtime);
+
+/* Keeps this host at what is published: hears of changes on one connection more, and loads new
+ * versions while work goes on. directory: requests to reload that nobody carried out are, from
+ * there; NULL = none. Once, after runtime_start. Strings are copied. */
+MUST_CHECK bool runtime_watch(struct runtime *runtime, const char *directory,
+                              const char *published_by, struct fault *fault);
+
 const struct definition *workflow_definition(const struct workflow *workflow);
 int workflow_version(const struct workflow *workflow);
 
@@ -126,6 +167,7 @@ MUST_CHECK bool runtime_work(struct runtime *runtime, const struct background_op
 
 /* Takes no more background work; what runs goes on. runtime_n_running tells when all is over. */
 void runtime_drain(struct runtime *runtime);
+bool runtime_is_draining(const struct runtime *runtime); /* for those that take work from outside */
 
 /* Tells the database that this host is over, so that others need not wait for its silence. Runs the
  * loop; before runtime_free. */

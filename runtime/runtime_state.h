@@ -16,6 +16,7 @@ struct job_enqueue;
 struct job_runner;
 struct overseer;
 struct workflow_loader;
+struct definition_watch;
 struct batch;
 
 enum {
@@ -38,6 +39,7 @@ struct runtime {
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */
     int n_running;
+    bool draining; /* takes no more background work */
     bool stopping;
     LIST_HEAD(, workflow) workflows;
     LIST_HEAD(, execution) executions;
@@ -46,6 +48,10 @@ struct runtime {
     LIST_HEAD(, instance_lookup) lookups;
     LIST_HEAD(, job_enqueue) enqueues;
     LIST_HEAD(, lock_peek) peeks;
+    struct definition_watch *watch; /* NULL = this host does not watch */
+    LIST_HEAD(, publishing) publishings;
+    LIST_HEAD(, definition_reload) reloads;
+    LIST_HEAD(, definition_refresh) refreshes;
 };
 
 /* The outcome is set: writes the history row where that was not done, and answers. */
@@ -60,6 +66,9 @@ void runtime_prepare(struct runtime *runtime, struct execution *execution);
 /* Whether a workflow's tables are known. If not, they are being looked up, or *fault says what is
  * wrong with them. */
 bool runtime_has_tables(struct workflow *workflow, struct fault *fault);
+
+/* At the end: those who wait for a publishing, a reload or a refresh are told. */
+void runtime_stop_definitions(struct runtime *runtime);
 
 /* The schema changed under us: descriptions of tables are looked up anew. */
 void runtime_forget_tables(struct runtime *runtime);

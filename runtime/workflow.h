@@ -40,6 +40,7 @@ struct workflow {
     int version;
     struct activity_plan *activities; /* as definition->activities */
     struct data_plan *data;           /* as definition->data */
+    bool retired;                     /* the store has another text: for those that have it alone */
     bool has_lists;                   /* its executions run alone */
     enum workflow_tables tables;
     TAILQ_HEAD(, execution) awaiting_tables;

@@ -2,8 +2,8 @@
 
 #include "clock.h"
 #include "definition_read.h"
+#include "definition_watch.h"
 #include "pg_pool.h"
-#include "runtime_sql.h"
 #include "runtime_state.h"
 
 #include <event2/event.h>
@@ -26,6 +26,7 @@ struct workflow_load {
     struct load_line *line; /* where it stands */
     char name[NAME_BYTES];
     int version;
+    bool anew;
     int at; /* in line asked: its statement */
     int64_t until_us;
     workflow_loaded_fn *done;
@@ -52,7 +53,8 @@ struct workflow *workflow_loader_find(struct runtime *runtime, const char *name,
     struct workflow *workflow;
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
-        if (workflow->version == version && strcmp(workflow->definition->name, name) == 0)
+        if (!workflow->retired && workflow->version == version &&
+            strcmp(workflow->definition->name, name) == 0)
             return workflow;
     }
     return NULL;
@@ -69,6 +71,7 @@ bool workflow_loader_adopt(struct runtime *runtime, struct definition *definitio
             return false;
         LIST_INSERT_HEAD(&runtime->workflows, workflow, link);
     }
+    definition_watch_note(runtime->watch, workflow->definition->name, version);
     *out = workflow;
     return true;
 }
@@ -156,6 +159,16 @@ static void start_next(struct workflow_loader *loader)
     tell_failed(loader, &fault);
 }
 
+static void retire_other_text(struct runtime *runtime, const char *name,
+                              const struct stored_definition *stored)
+{
+    struct workflow *workflow = workflow_loader_find(runtime, name, stored->version);
+    if (!workflow)
+        return;
+    workflow->retired = strcmp(workflow->definition->source, stored->source) != 0;
+    workflow_forget_tables(workflow);
+}
+
 static void answer(struct workflow_loader *loader, struct workflow_load *load,
                    const PGresult *result)
 {
@@ -168,6 +181,8 @@ static void answer(struct workflow_loader *loader, struct workflow_load *load,
                  ? fault_set(&fault, FAULT_MISSING, "workflow '%s' has no version %d", load->name,
                              load->version)
                  : fault_set(&fault, FAULT_MISSING, "no workflow '%s' is published", load->name);
+    if (ok && load->anew)
+        retire_other_text(loader->runtime, load->name, &stored);
     ok = ok && workflow_loader_compile(loader->runtime, load->name, &stored, &workflow, &fault);
     free(stored.source);
     tell(load, ok ? workflow : NULL, ok ? NULL : &fault);
@@ -197,7 +212,6 @@ static void on_answer(struct pg_answer *answered, void *arg)
 static void add(struct workflow_loader *loader, struct workflow_load *load)
 {
     struct workflow_load *other;
-    char version[16];
     TAILQ_FOREACH(other, &loader->asked, link)
     {
         if (other->version == load->version && strcmp(other->name, load->name) == 0) {
@@ -208,9 +222,7 @@ static void add(struct workflow_loader *loader, struct workflow_load *load)
     }
     if (pg_pipeline_length(loader->pipeline) >= READS_AT_ONCE)
         return;
-    snprintf(version, sizeof version, "%d", load->version);
-    const char *params[] = {load->name, version};
-    load->at = pg_pipeline_add(loader->pipeline, PG_PREPARED, SQL_DEFINITION_READ, 2, params);
+    load->at = definition_store_add_read(loader->pipeline, load->name, load->version);
     place(load, &loader->asked);
 }
 
@@ -248,9 +260,9 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
         tell(load, workflow_loader_find(loader->runtime, load->name, load->version), NULL);
 }
 
-bool workflow_loader_get(struct runtime *runtime, const char *name, int version,
-                         workflow_loaded_fn *done, void *arg, struct workflow_load **out,
-                         struct fault *fault)
+static bool get(struct runtime *runtime, const char *name, int version, bool anew,
+                workflow_loaded_fn *done, void *arg, struct workflow_load **out,
+                struct fault *fault)
 {
     struct workflow_loader *loader = runtime->loader;
     if (runtime->stopping)
@@ -260,11 +272,12 @@ bool workflow_loader_get(struct runtime *runtime, const char *name, int version,
         return fault_no_memory(fault);
     load->loader = loader;
     snprintf(load->name, sizeof load->name, "%s", name);
-    load->version = version;
+    load->version = version ? version : definition_watch_latest(runtime->watch, name);
+    load->anew = anew;
     load->until_us = clock_monotonic_us() + PATIENCE_US;
     load->done = done;
     load->arg = arg;
-    if (version && workflow_loader_find(runtime, name, version)) {
+    if (!anew && load->version && workflow_loader_find(runtime, name, load->version)) {
         place(load, &loader->ready);
         event_active(loader->soon, EV_TIMEOUT, 0);
     } else {
@@ -276,6 +289,20 @@ bool workflow_loader_get(struct runtime *runtime, const char *name, int version,
     }
     *out = load;
     return true;
+}
+
+bool workflow_loader_get(struct runtime *runtime, const char *name, int version,
+                         workflow_loaded_fn *done, void *arg, struct workflow_load **out,
+                         struct fault *fault)
+{
+    return get(runtime, name, version, /* anew= */ false, done, arg, out, fault);
+}
+
+bool workflow_loader_get_anew(struct runtime *runtime, const char *name, int version,
+                              workflow_loaded_fn *done, void *arg, struct workflow_load **out,
+                              struct fault *fault)
+{
+    return get(runtime, name, version, /* anew= */ true, done, arg, out, fault);
 }
 
 void workflow_loader_cancel(struct workflow_load *load)

@@ -25,6 +25,12 @@ MUST_CHECK bool workflow_loader_get(struct runtime *runtime, const char *name, i
                                     workflow_loaded_fn *done, void *arg, struct workflow_load **out,
                                     struct fault *fault);
 
+/* The same for a version that may be ready already: the store is read all the same, and if the text
+ * is not what is ready here, that is used by those that have it alone. */
+MUST_CHECK bool workflow_loader_get_anew(struct runtime *runtime, const char *name, int version,
+                                         workflow_loaded_fn *done, void *arg,
+                                         struct workflow_load **out, struct fault *fault);
+
 /* Withdraws a request; done is not called. NULL is fine. */
 void workflow_loader_cancel(struct workflow_load *load);
 

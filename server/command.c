@@ -11,7 +11,8 @@
 
 enum {
     ON_ALL = ~0u >> 1,
-    ON_DATABASE = ON(RUN) | ON(PUBLISH) | ON(MIGRATE) | ON(HISTORY) | ON(DEMO),
+    ON_DATABASE = ON(RUN) | ON(SERVE) | ON(PUBLISH) | ON(RELOAD) | ON(REFRESH) | ON(EXPORT) |
+                  ON(MIGRATE) | ON(HISTORY) | ON(DEMO),
     HELP_COLUMN = 30,
     HELP_WIDTH = 96,
 };
@@ -34,12 +35,34 @@ const struct command_row commands[] = {
      "latency. Exits with the code of the outcome: 0 completed or idle, 1 failed, conflict or\n"
      "expired, 2 invalid, 3 locked, 4 blocked, 5 missing, 75 unknown.",
      command_run},
+    {COMMAND_SERVE, "serve", "", 0, 0, "be a host until a signal ends it",
+     "Imports the definitions directory and keeps at what is published, by this host or another,\n"
+     "without a restart. SIGHUP reloads the directory. SIGTERM or SIGINT ends the host: no new\n"
+     "work is taken, what is under way may take --drain seconds more and is then rolled back; a\n"
+     "second signal ends it at once.",
+     command_serve},
     {COMMAND_PUBLISH, "publish", "FILE...", 1, -1, "publish definitions",
      "Adds a new version of each definition whose text has changed. Nothing is published when one\n"
      "of the files is invalid.",
      command_publish},
+    {COMMAND_RELOAD, "reload", "", 0, 0, "import a directory of definitions",
+     "Publishes each *.yaml, *.yml and *.json file of the directory whose text has changed. A "
+     "broken\n"
+     "file is told with its place and keeps no other from being published; then the exit code is\n"
+     "1. A file that is gone is told; its workflow stays published. While another host is at it,\n"
+     "says already-in-progress and exits 0: that host reads the directory once more.",
+     command_reload},
+    {COMMAND_REFRESH, "refresh", "[ID...]", 0, -1, "have every host read definitions again",
+     "Indexes the triggers of the workflows named, or of all, anew, and has every host read them\n"
+     "again. Says already-in-progress, doing nothing, while one of them is being changed. Names "
+     "that\n"
+     "are not published are listed as not-found.",
+     command_refresh},
+    {COMMAND_EXPORT, "export", "NAME", 1, 1, "print the text of a published definition",
+     "Prints the text of the latest version, or of --version N, as it was published.",
+     command_export},
     {COMMAND_MIGRATE, "migrate", "", 0, 0, "create or upgrade the schema",
-     "Brings the schema to what this program needs. `run` and `publish` do it too.",
+     "Brings the schema to what this program needs. The other commands do it too.",
      command_migrate},
     {COMMAND_HISTORY, "history", "INSTANCE", 1, 1, "list the executions of an instance",
      "Prints one line for each execution of the instance, the oldest first.", command_history},
@@ -77,6 +100,12 @@ const struct command_option_row command_options[] = {
     {OPTION_QUEUE, OPTION_LATER, "queue", NULL, "run in the background", ON(RUN)},
     {OPTION_BASE, OPTION_ONCE, "base", "N", "refuse unless version N is the latest (0 = none yet)",
      ON(PUBLISH)},
+    {OPTION_DEFINITIONS, OPTION_ONCE, "definitions", "DIR",
+     "directory of definition files (else LATCHKEY_DEFINITIONS)", ON(SERVE) | ON(RELOAD)},
+    {OPTION_LISTEN, OPTION_ONCE, "listen", "none", "HTTP address; there is none yet", ON(SERVE)},
+    {OPTION_DRAIN, OPTION_ONCE, "drain", "SECONDS",
+     "what is under way may take so long after a signal (default 30)", ON(SERVE)},
+    {OPTION_EXPORTED, OPTION_ONCE, "version", "N", "that version (default the latest)", ON(EXPORT)},
     {OPTION_QUICK, OPTION_ONCE, "quick", NULL, "a fifth of the executions", ON(DEMO)},
     {OPTION_DATABASE, OPTION_ONCE, "database", "CONNINFO",
      "connection string or URI (else LATCHKEY_DATABASE, else PG*, else embedded)", ON_DATABASE},
@@ -109,6 +138,21 @@ const char *command_nearest(const char *written)
     return spelling.nearest;
 }
 
+const struct command_option_row *command_find_option(const struct command_row *command,
+                                                     const char *name, size_t length)
+{
+    const struct command_option_row *found = NULL;
+    for (const struct command_option_row *row = command_options; row->name; row++) {
+        if (strlen(row->name) != length || strncmp(row->name, name, length) != 0)
+            continue;
+        if (command && row->commands & 1u << command->id)
+            return row;
+        if (!found || row->commands == ON_ALL)
+            found = row;
+    }
+    return found;
+}
+
 static bool is_shown(const struct command_option_row *row)
 {
     return row->manner == OPTION_ONCE || row->manner == OPTION_REPEATABLE;
@@ -134,7 +178,8 @@ static void print_option(const struct command_option_row *row, FILE *out)
 static void print_options(const struct command_row *command, FILE *out)
 {
     for (const struct command_option_row *row = command_options; row->name; row++)
-        if (is_shown(row) && row->commands & 1u << command->id)
+        if (is_shown(row) && command_find_option(command, row->name, strlen(row->name)) == row &&
+            row->commands & 1u << command->id)
             print_option(row, out);
 }
 

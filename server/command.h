@@ -14,7 +14,11 @@ enum command_id {
     COMMAND_CHECK,
     COMMAND_KEY,
     COMMAND_RUN,
+    COMMAND_SERVE,
     COMMAND_PUBLISH,
+    COMMAND_RELOAD,
+    COMMAND_REFRESH,
+    COMMAND_EXPORT,
     COMMAND_MIGRATE,
     COMMAND_HISTORY,
     COMMAND_DB,
@@ -34,6 +38,10 @@ enum command_option {
     OPTION_KEY,
     OPTION_QUEUE,
     OPTION_BASE,
+    OPTION_DEFINITIONS,
+    OPTION_LISTEN,
+    OPTION_DRAIN,
+    OPTION_EXPORTED, /* the version of `export` */
     OPTION_QUICK,
     OPTION_DATABASE,
     OPTION_DATA_DIR,
@@ -94,6 +102,11 @@ const struct command_row *command_find(const char *name);
 const char *command_nearest(const char *written);
 const char *command_nearest_option(const struct command_row *command, const char *written);
 
+/* The row of that name, of a command (NULL = of those of every command first): one of its own goes
+ * before one of all. NULL if there is none. */
+const struct command_option_row *command_find_option(const struct command_row *command,
+                                                     const char *name, size_t length);
+
 /* Help on everything (command NULL) or on one command. */
 void command_print_help(const struct command_row *command, FILE *out);
 
@@ -112,7 +125,11 @@ int command_main(int argc, char **argv);
 command_fn command_check;
 command_fn command_key;
 command_fn command_run;
+command_fn command_serve;
 command_fn command_publish;
+command_fn command_reload;
+command_fn command_refresh;
+command_fn command_export;
 command_fn command_migrate;
 command_fn command_history;
 command_fn command_db;

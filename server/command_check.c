@@ -1,6 +1,6 @@
 #include "command.h"
 #include "command_line.h"
-#include "definition_file.h"
+#include "definition_open.h"
 #include "sandbox.h"
 
 static json_t *problem_to_json(const struct problem *problem)
@@ -31,7 +31,7 @@ static bool check_file(const struct command_line *line, struct sandbox *sandbox,
     problems_init(&problems);
     bool ok = definition_file_read(sandbox, file, &definition, &problems, &fault);
     if (!ok || !command_line_has(line, OPTION_QUIET))
-        definition_file_print(file, &problems, &fault, !ok);
+        definition_open_print(file, &problems, &fault, !ok);
     json_array_append_new(files, file_to_json(file, &problems, &fault, ok));
     problems_done(&problems);
     definition_free(definition);

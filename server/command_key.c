@@ -1,7 +1,7 @@
 #include "command.h"
 #include "command_line.h"
 #include "database_choice.h"
-#include "definition_file.h"
+#include "definition_open.h"
 #include "runtime.h"
 #include "sandbox.h"
 #include "spelling.h"
@@ -86,8 +86,8 @@ int command_key(const struct command_line *line)
     int exit_code = 0;
     if (!sandbox_new(&limits, &sandbox, &fault))
         return command_fail(&fault);
-    if (!definition_file_open(sandbox, line->arguments[0], command_line_has(line, OPTION_QUIET),
-                              &definition, &fault))
+    if (!definition_open(sandbox, line->arguments[0], command_line_has(line, OPTION_QUIET),
+                         &definition, &fault))
         exit_code = EXIT_USAGE; /* told already */
     else if (!print_key(line, sandbox, definition, &fault))
         exit_code = command_fail(&fault);

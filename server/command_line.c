@@ -14,14 +14,6 @@ void command_line_unknown_command(const char *written, struct fault *fault)
         fault_set(fault, FAULT_INVALID, "there is no command '%s'; see latchkey help", written);
 }
 
-static const struct command_option_row *find_option(const char *name, size_t length)
-{
-    for (const struct command_option_row *row = command_options; row->name; row++)
-        if (strlen(row->name) == length && strncmp(row->name, name, length) == 0)
-            return row;
-    return NULL;
-}
-
 static bool unknown_option(const struct command_line *line, const char *name, size_t length,
                            struct fault *fault)
 {
@@ -53,7 +45,7 @@ static bool read_option(struct command_line *line, int argc, char **argv, int *a
     const char *name = argv[*at] + 2;
     const char *equals = strchr(name, '=');
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    const struct command_option_row *row = find_option(name, length);
+    const struct command_option_row *row = command_find_option(line->command, name, length);
     if (!row || (line->command && !(row->commands & 1u << line->command->id)))
         return unknown_option(line, name, length, fault);
     if (!row->argument && equals)
@@ -131,7 +123,7 @@ bool command_line_read(int argc, char **argv, struct command_line *line, struct 
         else if (strcmp(word, "--") == 0)
             line->n_plain = line->n_arguments;
         else if (strcmp(word, "-h") == 0)
-            ok = add_option(line, find_option("help", 4), "", fault);
+            ok = add_option(line, command_find_option(NULL, "help", 4), "", fault);
         else if (word[1] == '-')
             ok = read_option(line, argc, argv, &i, fault);
         else

@@ -1,6 +1,6 @@
 #include "command.h"
 #include "command_line.h"
-#include "definition_file.h"
+#include "definition_open.h"
 #include "run_target.h"
 #include "sandbox.h"
 #include "session.h"
@@ -16,8 +16,8 @@ static bool read_files(const struct command_line *line, struct definition **defi
     if (!sandbox_new(&limits, &sandbox, fault))
         return false;
     for (int i = 0; i < line->n_arguments; i++)
-        if (!definition_file_open(sandbox, line->arguments[i], command_line_has(line, OPTION_QUIET),
-                                  &definitions[i], fault))
+        if (!definition_open(sandbox, line->arguments[i], command_line_has(line, OPTION_QUIET),
+                             &definitions[i], fault))
             ok = false;
     sandbox_free(sandbox);
     return ok;

@@ -1,6 +1,6 @@
 #include "run_target.h"
 
-#include "definition_file.h"
+#include "definition_open.h"
 #include "sandbox.h"
 
 #include <pwd.h>
@@ -24,7 +24,7 @@ bool run_target_read(struct run_target *target, const char *text, bool quiet, st
         return true;
     if (!sandbox_new(&limits, &sandbox, fault))
         return false;
-    bool ok = definition_file_open(sandbox, text, quiet, &target->definition, fault);
+    bool ok = definition_open(sandbox, text, quiet, &target->definition, fault);
     sandbox_free(sandbox);
     return ok;
 }

@@ -65,10 +65,13 @@ int stage_reset(void **state)
     fixture_exec(stage->conn, "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE"
                               " backend_type = 'client backend' AND datname = current_database()"
                               " AND pid <> pg_backend_pid()");
-    fixture_exec(stage->conn, "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-                              "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
-                              " latchkey.definition, latchkey.instance, latchkey.execution,"
-                              " latchkey.commit_mark, latchkey.host; END IF; END'");
+    fixture_exec(
+        stage->conn,
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
+        "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
+        " latchkey.definition, latchkey.instance, latchkey.execution,"
+        " latchkey.commit_mark, latchkey.host, latchkey.trigger,"
+        " latchkey.definition_state; UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
     /* the role may have the name of latchkey's schema, which "$user" would then choose */
     fixture_exec(stage->conn, "SET search_path = public");
     stage_fill(stage->conn);

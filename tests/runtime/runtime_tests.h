@@ -4,6 +4,10 @@
 int batch_tests(void);
 int chain_tests(void);
 int decimal_tests(void);
+int definition_hosts_tests(void);
+int definition_publish_tests(void);
+int definition_refresh_tests(void);
+int definition_reload_tests(void);
 int instance_tests(void);
 int idempotency_tests(void);
 int job_tests(void);

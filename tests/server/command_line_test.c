@@ -27,9 +27,10 @@ static void without_a_command_help_goes_to_stderr(void **state)
 
 static void help_lists_what_is_there_and_nothing_else(void **state)
 {
-    static const char *const there[] = {"check",   "key", "run",  "publish", "migrate",
-                                        "history", "db",  "demo", "help"};
-    static const char *const later[] = {"serve", "send", "resume", "reload", "--queue", "--worker"};
+    static const char *const there[] = {"check",  "key",     "run",    "serve",   "publish",
+                                        "reload", "refresh", "export", "migrate", "history",
+                                        "db",     "demo",    "help"};
+    static const char *const later[] = {"send", "resume", "--queue", "--worker"};
     struct program program;
     (void)state;
     program_run(&program, "help");
@@ -43,8 +44,9 @@ static void help_lists_what_is_there_and_nothing_else(void **state)
 
 static void each_command_has_help(void **state)
 {
-    static const char *const names[] = {"check",   "key", "run",  "publish", "migrate",
-                                        "history", "db",  "demo", "help"};
+    static const char *const names[] = {"check",  "key",     "run",    "serve",   "publish",
+                                        "reload", "refresh", "export", "migrate", "history",
+                                        "db",     "demo",    "help"};
     struct program program;
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -78,7 +80,12 @@ static const struct {
     const char *reason;
 } refused[] = {
     {{"chek"}, "there is no command 'chek'; did you mean 'check'?"},
-    {{"serve"}, "there is no command 'serve'"},
+    {{"resume"}, "there is no command 'resume'"},
+    {{"serve", "--listen", "127.0.0.1:80"}, "HTTP is not there yet"},
+    {{"serve", "--listen=none", "--drain=soon"}, "--drain wants a whole number"},
+    {{"reload"}, "which directory?"},
+    {{"export"}, "export needs an argument"},
+    {{"export", "x", "--version", "0"}, "--version wants a whole number from 1"},
     {{"frobnicate"}, "there is no command 'frobnicate'"},
     {{"run", "x", "--cout", "3"}, "no option --cout; did you mean --count?"},
     {{"check", "x", "--count", "3"}, "check has no option --count"},

@@ -8,6 +8,7 @@ int command_key_tests(void);
 int command_line_tests(void);
 int command_publish_tests(void);
 int command_run_tests(void);
+int command_serve_tests(void);
 int database_choice_tests(void);
 int hostile_file_tests(void);
 int run_hosts_tests(void);

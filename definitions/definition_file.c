@@ -7,7 +7,6 @@
 
 enum {
     CHUNK_BYTES = 16 * 1024,
-    PROBLEMS_BYTES_MAX = 8 << 20,
 };
 
 static bool unreadable(const char *file, int error, struct fault *fault)
@@ -63,29 +62,5 @@ bool definition_file_read(struct sandbox *sandbox, const char *file, struct defi
             first_error(file, problems, fault);
     }
     text_done(&source);
-    return ok;
-}
-
-void definition_file_print(const char *file, const struct problems *problems,
-                           const struct fault *fault, bool failed)
-{
-    struct text text;
-    text_init(&text, PROBLEMS_BYTES_MAX);
-    problems_print(problems, file, &text);
-    fputs(text_chars(&text), stderr);
-    text_done(&text);
-    if (failed && problems->n_items == 0)
-        fprintf(stderr, "latchkey: %s\n", fault->text);
-}
-
-bool definition_file_open(struct sandbox *sandbox, const char *file, bool quiet,
-                          struct definition **out, struct fault *fault)
-{
-    struct problems problems;
-    problems_init(&problems);
-    bool ok = definition_file_read(sandbox, file, out, &problems, fault);
-    if (!ok || !quiet)
-        definition_file_print(file, &problems, fault, !ok);
-    problems_done(&problems);
     return ok;
 }

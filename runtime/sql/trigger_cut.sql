@@ -1,0 +1,1 @@
+DELETE FROM @schema@.trigger WHERE workflow = $1::text AND ordinal > $2::integer

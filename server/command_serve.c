@@ -1,0 +1,45 @@
+#include "command.h"
+#include "command_line.h"
+#include "definitions_choice.h"
+#include "host.h"
+#include "run_target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DRAIN_SECONDS = 30,
+    DRAIN_SECONDS_MAX = 24 * 60 * 60,
+};
+
+static bool read_options(const struct command_line *line, struct host *host, struct fault *fault)
+{
+    int64_t seconds = DRAIN_SECONDS;
+    const char *listen = command_line_value(line, OPTION_LISTEN);
+    if (!command_line_integer(line, OPTION_DRAIN, 0, DRAIN_SECONDS_MAX, &seconds, fault))
+        return false;
+    host->drain_us = seconds * 1000 * 1000;
+    host->directory = definitions_choose(line);
+    if (!listen || strcmp(listen, "none") != 0)
+        return fault_set(fault, FAULT_INVALID,
+                         "HTTP is not there yet: it comes with a later version; --listen none");
+    return true;
+}
+
+int command_serve(const struct command_line *line)
+{
+    struct fault fault;
+    struct host host = {0};
+    char publisher[PUBLISHER_BYTES];
+    run_target_publisher(publisher);
+    host.publisher = publisher;
+    if (!read_options(line, &host, &fault))
+        return command_fail(&fault);
+    bool ok =
+        session_open(line, &host.session, SESSION_POOL_MAX, &fault) && host_run(&host, &fault);
+    int signal_number = host.interrupt.signal_number;
+    session_close(&host.session);
+    if (!ok)
+        return command_fail(&fault);
+    return host.cut_short ? EXIT_SIGNAL + signal_number : 0;
+}
