@@ -1,5 +1,6 @@
 #include "reading.h"
 
+#include "duration.h"
 #include "lua_names.h"
 #include "spelling.h"
 
@@ -297,37 +298,6 @@ void reading_integer(struct reading *reading, const struct yaml_tree *value, int
         *slot = (int)found;
 }
 
-struct unit {
-    const char *name;
-    int64_t ms;
-};
-
-static const struct unit units[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000},
-};
-
-enum {
-    N_UNITS = sizeof units / sizeof *units,
-};
-
-/* "24d", "1ms", "0s": in the largest unit that needs no fraction. */
-static void write_duration(int64_t ms, char *out, size_t n_bytes)
-{
-    int i = ms == 0 ? 1 : N_UNITS - 1;
-    while (i > 0 && ms % units[i].ms != 0)
-        i--;
-    snprintf(out, n_bytes, "%" PRId64 "%s", ms / units[i].ms, units[i].name);
-}
-
-static int64_t unit_ms(const char *name)
-{
-    for (int i = 0; i < N_UNITS; i++) {
-        if (strcmp(units[i].name, name) == 0)
-            return units[i].ms;
-    }
-    return 0;
-}
-
 void reading_duration(struct reading *reading, const struct yaml_tree *value, int64_t least_ms,
                       int64_t most_ms, int64_t *slot)
 {
@@ -336,31 +306,29 @@ void reading_duration(struct reading *reading, const struct yaml_tree *value, in
         reading_error(reading, value, "%s: write a duration such as 5s or 500ms", label);
         return;
     }
-    int64_t number = 0;
-    const char *unit = scan_digits(value->text, &number);
-    bool digits = unit > value->text;
-    int64_t ms = unit_ms(unit);
-    if (digits && *unit == '\0') {
+    int64_t ms = 0;
+    enum duration_slip slip = duration_read(value->text, &ms);
+    if (slip == DURATION_NO_UNIT) {
         reading_error(reading, value, "%s: a duration needs its unit: write %ss or %sms", label,
                       value->text, value->text);
         return;
     }
-    if (!digits || ms == 0) {
+    if (slip == DURATION_NONE) {
         reading_error(reading, value,
                       "%s: `%s` is no duration: write a whole number and, without a space, ms, s, "
                       "m, h or d",
                       label, value->text);
         return;
     }
-    if (number > most_ms / ms || number * ms < least_ms) {
+    if (slip == DURATION_TOO_LARGE || ms > most_ms || ms < least_ms) {
         char least[32];
         char most[32];
-        write_duration(least_ms, least, sizeof least);
-        write_duration(most_ms, most, sizeof most);
+        duration_write(least_ms, least, sizeof least);
+        duration_write(most_ms, most, sizeof most);
         reading_error(reading, value, "%s: the duration must be from %s to %s", label, least, most);
         return;
     }
-    *slot = number * ms;
+    *slot = ms;
 }
 
 bool reading_choice(struct reading *reading, const struct yaml_tree *value,

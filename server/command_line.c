@@ -1,5 +1,7 @@
 #include "command_line.h"
 
+#include "duration.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +172,27 @@ bool command_line_read_integer(const char *text, int64_t *out)
     if (errno || *end)
         return false;
     *out = value;
+    return true;
+}
+
+bool command_line_duration(const struct command_line *line, enum command_option option,
+                           int64_t least_ms, int64_t most_ms, int64_t *out_us, struct fault *fault)
+{
+    const char *text = command_line_value(line, option);
+    const struct command_option_row *row = command_options;
+    char least[32], most[32];
+    int64_t ms;
+    if (!text)
+        return true;
+    while (row->option != option)
+        row++;
+    if (duration_read(text, &ms) != DURATION_FINE || ms < least_ms || ms > most_ms) {
+        duration_write(least_ms, least, sizeof least);
+        duration_write(most_ms, most, sizeof most);
+        return fault_set(fault, FAULT_INVALID, "--%s wants a duration from %s to %s, not '%s'",
+                         row->name, least, most, text);
+    }
+    *out_us = ms * 1000;
     return true;
 }
 

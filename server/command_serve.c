@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum {
+    WORKERS_MAX = 100000,
     DRAIN_SECONDS = 30,
     DRAIN_SECONDS_MAX = 24 * 60 * 60,
 };
@@ -17,6 +18,8 @@ static bool read_options(const struct command_line *line, struct host *host, str
     int64_t seconds = DRAIN_SECONDS;
     const char *listen = command_line_value(line, OPTION_LISTEN);
     if (!command_line_integer(line, OPTION_DRAIN, 0, DRAIN_SECONDS_MAX, &seconds, fault))
+        return false;
+    if (!command_line_integer(line, OPTION_WORKERS, 1, WORKERS_MAX, &host->workers, fault))
         return false;
     host->drain_us = seconds * 1000 * 1000;
     host->directory = definitions_choose(line);

@@ -25,6 +25,8 @@ static bool is_running(const struct host *host)
 static bool start_work(struct host *host, struct fault *fault)
 {
     struct background_options options = runtime_default_background();
+    if (host->workers)
+        options.jobs_max = (int)host->workers;
     return runtime_work(host->session.runtime, &options, fault);
 }
 

@@ -28,6 +28,7 @@ struct host {
     struct session session;
     const char *directory; /* of definitions; NULL = none. Kept */
     const char *publisher; /* kept */
+    int64_t workers;       /* background executions at a time; 0 = the default */
     int64_t drain_us;      /* how long what is under way may take after the first signal */
     struct interrupt interrupt;
     struct event *hangup; /* SIGHUP */

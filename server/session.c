@@ -5,6 +5,7 @@
 #include <event2/event.h>
 
 enum {
+    OWNERSHIP_MS_MAX = 24 * 3600 * 1000,
     START_WAIT_US = 5 * 1000 * 1000, /* a server that starts or is full */
 };
 
@@ -37,6 +38,9 @@ bool session_start(const struct command_line *line, struct session *session, int
     struct runtime_options options = runtime_default_options();
     int64_t pool = SESSION_POOL_DEFAULT;
     if (!command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &pool, fault))
+        return false;
+    if (!command_line_duration(line, OPTION_OWNERSHIP, 1000, OWNERSHIP_MS_MAX,
+                               &options.ownership_us, fault))
         return false;
     options.conninfo = text_chars(&session->choice.conninfo);
     options.schema = session->choice.schema;

@@ -2,6 +2,7 @@
 
 /* Each runs the tests of one file and returns how many failed. */
 int clock_tests(void);
+int duration_tests(void);
 int fault_tests(void);
 int json_tests(void);
 int log_tests(void);

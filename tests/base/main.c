@@ -3,6 +3,7 @@
 int main(void)
 {
     int n_failed = clock_tests();
+    n_failed += duration_tests();
     n_failed += fault_tests();
     n_failed += json_tests();
     n_failed += log_tests();
