@@ -1,12 +1,12 @@
 #include "run.h"
 
 #include "clock.h"
+#include "cpu_clock.h"
 #include "sandbox_state.h"
 
 #include <assert.h>
 #include <lauxlib.h>
 #include <stdio.h>
-#include <time.h>
 
 static void watch(lua_State *L, lua_Debug *activation);
 
@@ -33,13 +33,6 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->collect_below = run->bytes_max / 2;
     run->refused = RUN_WITHIN;
     run->place[0] = '\0';
-}
-
-static int64_t processor_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void arm(struct run *run)
@@ -117,6 +110,12 @@ void run_memory_refused(struct run *run, enum run_limit limit, bool is_final)
     }
 }
 
+void run_collided(struct run *run)
+{
+    spend(run, RUN_COLLISIONS);
+    arm_now(run);
+}
+
 void run_note(lua_State *L, int64_t units)
 {
     struct run *run = sandbox_of(L)->run;
@@ -133,13 +132,13 @@ static int64_t used_us(struct run *run)
 {
     int64_t now_us = clock_monotonic_us();
     if (!run->look_us) {
-        run->processor_us = processor_us();
+        run->processor_us = cpu_clock_us();
         run->look_us = now_us + run->time_us;
         return 0;
     }
     if (now_us < run->look_us)
         return 0;
-    int64_t used = processor_us() - run->processor_us;
+    int64_t used = cpu_clock_us() - run->processor_us;
     if (used < run->time_us)
         run->look_us = now_us + run->time_us - used;
     return used;
@@ -181,6 +180,7 @@ static const char *limit_words(enum run_limit limit)
     case RUN_TIME: return "ran over the limit of time";
     case RUN_MEMORY: return "ran over the limit of memory";
     case RUN_STATE_MEMORY: return "no memory is left";
+    case RUN_COLLISIONS: return "has a table whose keys collide";
     }
     return "";
 }
@@ -263,6 +263,10 @@ bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
                          (long long)run->bytes_max / 1024);
     case RUN_STATE_MEMORY:
         return fault_set(fault, FAULT_EXHAUSTED, "%s: no memory is left for Lua", place);
+    case RUN_COLLISIONS:
+        return fault_set(fault, FAULT_SCRIPT,
+                         "%s: ran over the time that a table may take to grow: its keys collide",
+                         place);
     }
     return fault_set(fault, FAULT_SCRIPT, "%s: %s", place, limit_words(run->spent));
 }

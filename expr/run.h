@@ -23,6 +23,7 @@ enum run_limit {
     RUN_TIME,
     RUN_MEMORY,       /* what this run may add */
     RUN_STATE_MEMORY, /* what the whole state, or the machine, has */
+    RUN_COLLISIONS,   /* a table whose keys fall into one chain: see rehash.h */
 };
 
 enum {
@@ -76,6 +77,9 @@ void run_count_catchers(lua_State *L, int change);
 /* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage
  * and asked again. */
 void run_memory_refused(struct run *run, enum run_limit limit, bool is_final);
+
+/* Called by the allocator too: a table's keys collide. */
+void run_collided(struct run *run);
 
 /* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault);

@@ -27,7 +27,7 @@ struct sandbox_limits {
 };
 
 /* 256 MiB; 100,000 instructions, 50 ms, 1 MiB; 10 million instructions, 16 MiB; slices of 3 ms,
- * 200 ms where no yield is possible; a look every 1000 instructions. */
+ * 50 ms where no yield is possible; a look every 1000 instructions. */
 struct sandbox_limits sandbox_default_limits(void);
 
 /* *out is yours to sandbox_free, after everything made from it was freed. */

@@ -119,7 +119,7 @@ static void push_json(lua_State *L, const struct column *column, const struct ce
 {
     struct fault fault;
     json_t **held = push_json_holder(L);
-    if (!json_read(column->name, cell->text.bytes, cell->text.n_bytes, held, &fault))
+    if (!json_lua_parse(column->name, cell->text.bytes, cell->text.n_bytes, held, &fault))
         luaL_error(L, "column %s", fault.text);
     json_lua_push(L, *held);
     json_decref(*held);
