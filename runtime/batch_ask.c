@@ -74,7 +74,7 @@ static void on_asked(struct pg_answer *answer, void *arg)
     struct batch *batch = arg;
     struct fault fault;
     if (answer->fault.kind || answer->connection_lost) {
-        if (answer->failed == batch->at_ask && !answer->connection_lost)
+        if (answer->failed == batch->at_ask)
             add_place(batch, &answer->fault);
         batch_failed(batch, answer);
         return;

@@ -47,6 +47,7 @@ struct runtime_options runtime_default_options(void)
         .connect_timeout_us = 5 * 1000 * 1000,
         .look_up_us = 10 * 1000 * 1000,
         .ownership_us = 30 * 1000 * 1000,
+        .answer_bytes_max = 32 << 20,
     };
 }
 
@@ -70,6 +71,7 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
                  .schema = options->schema,
                  .application_name = runtime->tag,
                  .connect_timeout_us = options->connect_timeout_us,
+                 .answer_bytes_max = options->answer_bytes_max,
                  .unnamed_only = options->unnamed_only},
         .max_connections = options->pool_size,
     };
