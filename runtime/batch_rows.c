@@ -156,8 +156,8 @@ static void add_load_sql(struct text *sql, const struct load *load)
         text_addf(sql, " FROM (SELECT 1 AS ord) v, %s t", table->quoted);
     if (*load->order)
         text_addf(sql, " ORDER BY %s", load->order);
-    /* One more than is taken: no answer is cut without being noticed. */
-    text_addf(sql, " LIMIT %d", BATCH_ROWS_MAX + 1);
+    if (!table_is_key(table, load->columns, load->n_columns)) /* one more than is taken */
+        text_addf(sql, " LIMIT %d", BATCH_ROWS_MAX + 1);
 }
 
 static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipeline *pipeline)

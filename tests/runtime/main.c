@@ -38,6 +38,7 @@ static const struct {
     {"hosts", hosts_tests},
     {"hostile", hostile_tests},
     {"pressure", pressure_tests},
+    {"sql_check", sql_check_tests},
     {"stop", stop_tests},
     {"workflow_loader", workflow_loader_tests},
 };
