@@ -37,6 +37,7 @@ static const struct {
     {"lost_answer", lost_answer_tests},
     {"hosts", hosts_tests},
     {"hostile", hostile_tests},
+    {"neighbours", neighbours_tests},
     {"pressure", pressure_tests},
     {"sql_check", sql_check_tests},
     {"stop", stop_tests},

@@ -31,6 +31,7 @@ int lost_answer_tests(void);
 int pressure_tests(void);
 int settings_tests(void);
 int sql_check_tests(void);
+int neighbours_tests(void);
 int stop_tests(void);
 int waiting_tests(void);
 int workflow_loader_tests(void);
