@@ -25,6 +25,8 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->instructions_left = run->instructions_max;
     run->uncharged_clock = 0;
     run->look_us = 0;
+    run->clock_us = 0;
+    run->interval_most = sandbox->limits.check_every;
     run->processor_us = 0;
     run->time_us = is_task ? limits->slice_us : limits->expression_us;
     run->unyieldable_us = is_task ? limits->unyieldable_us : 0;
@@ -38,6 +40,8 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
 static void arm(struct run *run)
 {
     int interval = sandbox_hook_interval(run->sandbox);
+    if (interval > run->interval_most)
+        interval = run->interval_most;
     if (interval > run->instructions_left)
         interval = run->instructions_left < 1 ? 1 : (int)run->instructions_left;
     if (interval == run->interval)
@@ -64,6 +68,7 @@ void run_open(struct run *run)
     run->sandbox->was_refused = false;
     run->was_sliced = false;
     run->look_us = 0;
+    run->clock_us = 0;
     if (!run->interval)
         arm(run);
 }
@@ -131,6 +136,7 @@ void run_note(lua_State *L, int64_t units)
 static int64_t used_us(struct run *run)
 {
     int64_t now_us = clock_monotonic_us();
+    run->clock_us = now_us;
     if (!run->look_us) {
         run->processor_us = cpu_clock_us();
         run->look_us = now_us + run->time_us;
@@ -206,6 +212,17 @@ static void collect(struct run *run)
         run->collect_below = 0;
 }
 
+/* Single instructions may be slow without big blocks: a lookup through two thousand tables. The
+ * hook comes more often where the time between two of them says so. */
+static void adapt(struct run *run, int64_t passed_us)
+{
+    enum { LONG_US = 1000, SHORT_US = 50, LEAST = 16 };
+    if (passed_us > LONG_US && run->interval_most > LEAST)
+        run->interval_most = run->interval_most / 4 > LEAST ? run->interval_most / 4 : LEAST;
+    else if (passed_us < SHORT_US && run->interval_most < run->sandbox->limits.check_every)
+        run->interval_most *= 2;
+}
+
 static void watch(lua_State *L, lua_Debug *activation)
 {
     (void)activation;
@@ -214,11 +231,14 @@ static void watch(lua_State *L, lua_Debug *activation)
         return;
     run->instructions_left -= run->interval;
     bool can_yield = lua_isyieldable(L);
+    int64_t before_us = run->clock_us;
     bool slice_over = run->spent == RUN_WITHIN && check(run, can_yield);
     if (run->spent != RUN_WITHIN) {
         raise_spent(run, 0);
         return;
     }
+    if (before_us)
+        adapt(run, run->clock_us - before_us);
     if (run->bytes_left < run->collect_below)
         collect(run);
     arm(run);

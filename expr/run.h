@@ -39,11 +39,13 @@ struct run {
     enum run_limit spent;
     int n_catchers;            /* pcalls at work */
     int interval;              /* the hook's count in force */
+    int interval_most;         /* what the pace of the run allows */
     int64_t instructions_left; /* counted in steps of the interval */
     int64_t instructions_max;
     int64_t uncharged_clock; /* work charged since the clock was last read */
     /* What counts is the processor time of the thread: a busy machine must not fail a script. The
      * other clock costs a tenth, and so says when to look. */
+    int64_t clock_us;       /* when it was last looked at; 0 = not in this stretch */
     int64_t look_us;        /* on the monotonic clock; 0 = nothing measured yet */
     int64_t processor_us;   /* when the measuring began */
     int64_t time_us;        /* of an expression, or of a slice */
