@@ -6,16 +6,19 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 static void watch(lua_State *L, lua_Debug *activation);
 
-void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task)
+void run_init(struct run *run, struct sandbox *sandbox, const struct source *source, lua_State *L,
+              bool is_task)
 {
     const struct sandbox_limits *limits = &sandbox->limits;
     run->sandbox = sandbox;
     run->L = L;
     run->outer = NULL;
+    run->source = source;
     run->is_task = is_task;
     run->was_sliced = false;
     run->spent = RUN_WITHIN;
@@ -61,9 +64,19 @@ static void arm_now(struct run *run)
     }
 }
 
+/* One thread writes, so that plain stores do. */
+static void note_stretch(struct sandbox *sandbox, const struct source *source)
+{
+    unsigned number = atomic_load_explicit(&sandbox->stretch, memory_order_relaxed);
+    atomic_store_explicit(&sandbox->stretch_source, source, memory_order_release);
+    atomic_store_explicit(&sandbox->stretch, number + 1, memory_order_release);
+}
+
 void run_open(struct run *run)
 {
     run->outer = run->sandbox->run;
+    if (!run->outer)
+        note_stretch(run->sandbox, run->source);
     run->sandbox->run = run;
     run->sandbox->was_refused = false;
     run->was_sliced = false;
@@ -77,6 +90,8 @@ void run_close(struct run *run, int status)
 {
     assert(run->sandbox->run == run);
     run->sandbox->run = run->outer;
+    if (!run->outer)
+        note_stretch(run->sandbox, NULL);
     if (status == LUA_ERRMEM && run->spent == RUN_WITHIN)
         run->spent = run->refused;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct sandbox;
+struct source;
 
 enum run_limit {
     RUN_WITHIN,       /* nothing is spent */
@@ -33,6 +34,7 @@ enum {
 struct run {
     struct sandbox *sandbox;
     struct run *outer;
+    const struct source *source;
     lua_State *L;
     bool is_task;
     bool was_sliced; /* the last stretch of a task ended with its slice */
@@ -58,7 +60,8 @@ struct run {
 };
 
 /* Fills a run with the limits of an expression, or of a task. Not yet open. */
-void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task);
+void run_init(struct run *run, struct sandbox *sandbox, const struct source *source, lua_State *L,
+              bool is_task);
 
 /* Between the two, what L does counts. A task's run is opened anew for each slice; its instructions
  * and bytes go on, its slice begins again. */

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -192,6 +194,22 @@ void sandbox_free(struct sandbox *sandbox)
 lua_State *sandbox_lua(struct sandbox *sandbox)
 {
     return sandbox->L;
+}
+
+unsigned sandbox_stretch(const struct sandbox *sandbox)
+{
+    unsigned number = atomic_load_explicit(&sandbox->stretch, memory_order_acquire);
+    return number % 2 ? number : 0;
+}
+
+void sandbox_stretch_place(const struct sandbox *sandbox, char *out, size_t out_bytes)
+{
+    const struct source *source =
+        atomic_load_explicit(&sandbox->stretch_source, memory_order_acquire);
+    if (source)
+        snprintf(out, out_bytes, "%s:%d: %s", source->file, source->line, source->what);
+    else
+        snprintf(out, out_bytes, "Lua");
 }
 
 size_t sandbox_bytes(const struct sandbox *sandbox)

@@ -3,12 +3,16 @@
 #include "rehash.h"
 #include "run.h"
 #include "sandbox.h"
+#include "source.h"
 
 struct sandbox {
     lua_State *L;
     struct sandbox_limits limits;
     size_t used_bytes;
     struct run *run; /* the innermost open one, or NULL */
+    /* Written by the loop's thread, read by a watchdog. Odd = a stretch is under way. */
+    _Atomic unsigned stretch;
+    const struct source *_Atomic stretch_source;
     /* Operations on big blocks make single instructions slow: the hook comes more often then. */
     int n_large_blocks;
     int n_huge_blocks;

@@ -111,7 +111,7 @@ bool task_new(struct sandbox *sandbox, struct chunk *chunk, struct scope *scope,
         task_free(task);
         return false;
     }
-    run_init(&task->run, sandbox, task->L, /* is_task= */ true);
+    run_init(&task->run, sandbox, &chunk->source, task->L, /* is_task= */ true);
     task->n_values = 1; /* the globals: the argument of the first resume */
     *out = task;
     return true;

@@ -41,6 +41,7 @@ static const struct {
     {"pressure", pressure_tests},
     {"sql_check", sql_check_tests},
     {"stop", stop_tests},
+    {"watchdog", watchdog_tests},
     {"workflow_loader", workflow_loader_tests},
 };
 

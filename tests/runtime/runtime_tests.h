@@ -33,5 +33,6 @@ int settings_tests(void);
 int sql_check_tests(void);
 int neighbours_tests(void);
 int stop_tests(void);
+int watchdog_tests(void);
 int waiting_tests(void);
 int workflow_loader_tests(void);
