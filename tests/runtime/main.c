@@ -8,6 +8,7 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
+    {"answer_size", answer_size_tests},
     {"batch", batch_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},

@@ -1,6 +1,7 @@
 /* Each returns the number of tests that failed. */
 #pragma once
 
+int answer_size_tests(void);
 int batch_tests(void);
 int chain_tests(void);
 int decimal_tests(void);
