@@ -163,6 +163,14 @@ enum task_state task_resume(struct task *task, int n_args, struct fault *fault)
     return task->run.was_sliced ? TASK_SLICED : TASK_YIELDED;
 }
 
+void task_count_bytes(struct task *task, int64_t bytes)
+{
+    struct run *run = &task->run;
+    run->bytes_left -= bytes;
+    if (run->bytes_left > run->bytes_max)
+        run->bytes_left = run->bytes_max;
+}
+
 lua_State *task_lua(struct task *task)
 {
     return task->L;
