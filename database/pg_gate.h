@@ -8,8 +8,8 @@
  * libpq reads by the number of its socket. For the moment of each read the gate puts one end of a
  * pair of sockets under that number, in which there is exactly what was counted; then the server's
  * socket is put back, so that sending, and the event loop, never see another. The first 16 KiB or
- * so of an answer pass without the gate: most answers end there. So does the little that libpq reads
- * by itself while it sends.
+ * so of an answer pass without the gate: most answers end there. So does the little that libpq
+ * reads by itself while it sends.
  */
 #pragma once
 #include "fault.h"

@@ -51,6 +51,7 @@ struct street {
     int n_hostile;   /* in flight */
     int64_t turn_us; /* the longest turn of the loop, in processor time */
     int64_t quiet_p99_us;
+    int n_felt; /* texts that the neighbours felt */
 };
 
 struct hostile {
@@ -223,9 +224,11 @@ static void run_beside(struct street *street, int first, int n, int n_neighbours
     if (street->turn_us > TURN_US * (is_measured ? 1 : SLOW))
         fail_msg("%s: a turn of the loop took %lld ms", hostile_texts[first].text,
                  (long long)street->turn_us / 1000);
-    if (long_or(1, 0) && found_us > P99_US + street->quiet_p99_us)
-        fail_msg("%s: the neighbours' p99 is %lld ms", hostile_texts[first].text,
-                 (long long)found_us / 1000);
+    if (long_or(1, 0) && found_us > P99_US + street->quiet_p99_us) {
+        print_error("%s: the neighbours' p99 is %lld ms\n", hostile_texts[first].text,
+                    (long long)found_us / 1000);
+        street->n_felt++;
+    }
 }
 
 static void hostile_texts_end_in_time_and_neighbours_do_not_feel_them(void **state)
@@ -260,6 +263,7 @@ static void hostile_texts_end_in_time_and_neighbours_do_not_feel_them(void **sta
         printf("peak %lld MiB\n", (long long)took_kib / 1024);
     if (is_measured && took_kib > PEAK_KIB)
         fail_msg("%lld MiB of memory at once", (long long)took_kib / 1024);
+    assert_int_equal(street->n_felt, 0);
     assert_nothing_held(fixture);
     assert_sql_int(fixture, "SELECT count(*) FROM item WHERE t IS NOT NULL OR doc IS NOT NULL", 0);
     host_stop(street->host);
