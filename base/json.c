@@ -43,6 +43,14 @@ static bool report_depth(const char *what, const char *bytes, size_t offset, str
                      line, column, JSON_DEPTH_MAX);
 }
 
+/* A number is not rounded: written back it would be another one. */
+static const char *reason(const json_error_t *error)
+{
+    if (json_error_code(error) == json_error_numeric_overflow)
+        return "a number out of range: integers go from -2^63 to 2^63-1, others to 1.8e308";
+    return error->text;
+}
+
 bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out,
                struct fault *fault)
 {
@@ -54,7 +62,7 @@ bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!value)
         return fault_set(fault, FAULT_INVALID, "%s: line %d, column %d: %s", what, error.line,
-                         error.column, error.text);
+                         error.column, reason(&error));
     *out = value;
     return true;
 }

@@ -12,7 +12,9 @@
 
 #include "clock.h"
 #include "pg_connecting.h"
+#include "pg_gate.h"
 #include "pg_script.h"
+#include "pg_slots.h"
 #include "pg_statements.h"
 
 #include <assert.h>
@@ -28,12 +30,6 @@ enum pg_conn_state {
     PG_BROKEN,     /* waits for pg_conn_close */
 };
 
-/* One command of the pipeline in flight: a Prepare of ours or a statement of the caller. */
-struct slot {
-    struct pg_statement_entry *prepares; /* NULL for a statement */
-    int statement;
-};
-
 struct pg_conn {
     struct event_base *base;
     PGconn *pq;
@@ -43,6 +39,7 @@ struct pg_conn {
     struct event *timer;        /* limit of connecting or of the pipeline in flight */
     struct event *deferred;     /* tells a failure from the loop rather than inside a call */
     struct pg_statements *statements;
+    struct pg_gate gate;
 
     pg_conn_up_fn *up;
     void *up_arg;
@@ -51,10 +48,7 @@ struct pg_conn {
     pg_notify_fn *notify;
     void *notify_arg;
 
-    struct slot *slots;
-    int n_slots;
-    int slots_capacity;
-    int at_slot;
+    struct pg_slots slots; /* of the pipeline in flight */
     struct pg_answer answer;
     int results_capacity;
 
@@ -182,14 +176,20 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     fail(conn, &fault);
 }
 
+/* What is being answered; NULL = the Sync. */
+static const struct pg_slot *slot_now(const struct pg_conn *conn)
+{
+    return conn->slots.at < conn->slots.n ? &conn->slots.items[conn->slots.at] : NULL;
+}
+
 static void on_notice(void *arg, const PGresult *result)
 {
     struct pg_conn *conn = arg;
     if (pg_fault_ends_connection(result))
         pg_fault_from_result(result, &conn->last_words);
     else if (conn->done && pg_fault_is_warning(result))
-        conn->answer.warned = conn->at_slot < conn->n_slots ? conn->slots[conn->at_slot].statement
-                                                            : conn->answer.n_results - 1;
+        conn->answer.warned =
+            slot_now(conn) ? slot_now(conn)->statement : conn->answer.n_results - 1;
 }
 
 /* ---- reading ---- */
@@ -241,7 +241,7 @@ static void note_failure(struct pg_conn *conn, const PGresult *result, int state
  * transaction itself may fail, and the server may end the connection there. */
 static void keep_result(struct pg_conn *conn, PGresult *result)
 {
-    struct slot *slot = conn->at_slot < conn->n_slots ? &conn->slots[conn->at_slot] : NULL;
+    const struct pg_slot *slot = slot_now(conn);
     if (PQresultStatus(result) == PGRES_FATAL_ERROR)
         note_failure(conn, result, slot ? slot->statement : -1);
     if (slot && slot->prepares)
@@ -265,9 +265,9 @@ static bool drain(struct pg_conn *conn)
     while (!PQisBusy(conn->pq)) {
         PGresult *result = PQgetResult(conn->pq);
         if (!result) {
-            if (conn->at_slot > conn->n_slots) /* beyond the Sync: libpq has no more */
+            if (conn->slots.at > conn->slots.n) /* beyond the Sync: libpq has no more */
                 return false;
-            conn->at_slot++;
+            conn->slots.at++;
         } else if (PQstatus(conn->pq) == CONNECTION_BAD && is_made_up(result)) {
             PQclear(result);
             return false;
@@ -322,20 +322,53 @@ static void finish_answered(struct pg_conn *conn)
     take_notifications(conn);
 }
 
+/* The rest is not read: a connection cannot go on in the middle of an answer. */
+static void fail_over(struct pg_conn *conn)
+{
+    struct fault fault;
+    fault_set(&fault, FAULT_DATABASE, "the answer of the database is larger than %lld KiB",
+              (long long)conn->gate.most / 1024);
+    memcpy(fault.sqlstate, PG_ANSWER_TOO_LARGE, sizeof fault.sqlstate);
+    if (!conn->answer.fault.kind) {
+        conn->answer.fault = fault;
+        conn->answer.failed = slot_now(conn) ? slot_now(conn)->statement : -1;
+    }
+    fail(conn, &fault);
+}
+
+enum {
+    READS_PER_TURN = 16,
+};
+
+/* Reads and drains. False if the answer is complete or the connection failed: all is done. */
+static bool take_input(struct pg_conn *conn)
+{
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        enum pg_gate_read read = pg_gate_read(&conn->gate, conn->pq);
+        if (drain(conn)) {
+            finish_answered(conn);
+            return false;
+        }
+        if (read == PG_GATE_OVER) {
+            fail_over(conn);
+            return false;
+        }
+        if (read == PG_GATE_BROKEN || PQstatus(conn->pq) == CONNECTION_BAD) {
+            fail_from_pq(conn);
+            return false;
+        }
+        if (read == PG_GATE_READ)
+            break;
+    }
+    return true;
+}
+
+/* PQflush reads too, past the gate, when nothing can be sent: it waits until something can. */
 static void step_busy(struct pg_conn *conn, short what)
 {
-    bool alive = true;
-    if (what & EV_READ)
-        alive = PQconsumeInput(conn->pq) == 1;
-    if (drain(conn)) {
-        finish_answered(conn);
+    if ((what & EV_READ) && !take_input(conn))
         return;
-    }
-    if (!alive || PQstatus(conn->pq) == CONNECTION_BAD) {
-        fail_from_pq(conn);
-        return;
-    }
-    if (conn->state != PG_SENDING)
+    if (conn->state != PG_SENDING || !(what & EV_WRITE))
         return;
     int unsent = PQflush(conn->pq);
     if (unsent < 0)
@@ -373,16 +406,10 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 /* ---- requests ---- */
 
-static bool reserve_slots(struct pg_conn *conn, int n_statements)
+static bool reserve(struct pg_conn *conn, int n_statements)
 {
-    int needed = 2 * n_statements; /* each may need a Prepare */
-    if (needed > conn->slots_capacity) {
-        struct slot *grown = realloc(conn->slots, (size_t)needed * sizeof *grown);
-        if (!grown)
-            return false;
-        conn->slots = grown;
-        conn->slots_capacity = needed;
-    }
+    if (!pg_slots_reserve(&conn->slots, n_statements))
+        return false;
     if (n_statements > conn->results_capacity) {
         PGresult **grown = realloc(conn->answer.results, (size_t)n_statements * sizeof *grown);
         if (!grown)
@@ -391,48 +418,6 @@ static bool reserve_slots(struct pg_conn *conn, int n_statements)
         conn->results_capacity = n_statements;
     }
     return true;
-}
-
-static void add_slot(struct pg_conn *conn, struct pg_statement_entry *prepares, int statement)
-{
-    conn->slots[conn->n_slots++] = (struct slot){.prepares = prepares, .statement = statement};
-}
-
-static bool queue_statement(struct pg_conn *conn, const struct pg_statement *statement, int i)
-{
-    struct pg_statement_entry *entry = NULL;
-    const char *text = statement->text;
-    if (statement->prepare == PG_PREPARED) {
-        entry = pg_statements_get(conn->statements, statement->text);
-        if (!entry)
-            return false;
-        text = entry->rendered;
-    }
-    if (!entry || !entry->name[0]) {
-        add_slot(conn, NULL, i);
-        return PQsendQueryParams(conn->pq, text, statement->n_params, NULL, statement->params, NULL,
-                                 NULL, 0) == 1;
-    }
-    if (entry->state == PG_STATEMENT_NEW) {
-        add_slot(conn, entry, i);
-        if (PQsendPrepare(conn->pq, entry->name, text, 0, NULL) != 1)
-            return false;
-        entry->state = PG_STATEMENT_SENT;
-    }
-    add_slot(conn, NULL, i);
-    return PQsendQueryPrepared(conn->pq, entry->name, statement->n_params, statement->params, NULL,
-                               NULL, 0) == 1;
-}
-
-static bool queue_all(struct pg_conn *conn, const struct pg_pipeline *pipeline)
-{
-    struct pg_statement statement;
-    for (int i = 0; i < pg_pipeline_length(pipeline); i++) {
-        pg_pipeline_read(pipeline, i, &statement);
-        if (!queue_statement(conn, &statement, i))
-            return false;
-    }
-    return PQpipelineSync(conn->pq) == 1;
 }
 
 static void tell_later(struct pg_conn *conn)
@@ -468,13 +453,12 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
 {
     int n_statements = pg_pipeline_length(pipeline);
     assert(!conn->done && !conn->up && n_statements > 0);
-    if (!pg_pipeline_ok(pipeline) || !reserve_slots(conn, n_statements))
+    if (!pg_pipeline_ok(pipeline) || !reserve(conn, n_statements))
         return fault_no_memory(fault);
     memset(conn->answer.results, 0, (size_t)n_statements * sizeof *conn->answer.results);
     conn->answer = (struct pg_answer){
         .results = conn->answer.results, .n_results = n_statements, .failed = -1, .warned = -1};
-    conn->n_slots = 0;
-    conn->at_slot = 0;
+    pg_gate_begin(&conn->gate);
     conn->done = done;
     conn->done_arg = arg;
     if (conn->state == PG_IDLE && conn->last_words.kind)
@@ -489,7 +473,8 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
         struct timeval limit = clock_timeval_us(timeout_us);
         event_add(conn->timer, &limit);
     }
-    if (!queue_all(conn, pipeline) || !start_sending(conn)) {
+    if (!pg_slots_send(&conn->slots, conn->pq, conn->statements, pipeline) ||
+        !start_sending(conn)) {
         struct fault why;
         pg_fault_from_broken(conn->pq, &why);
         break_later(conn, &why);
@@ -509,6 +494,7 @@ bool pg_conn_open(struct event_base *base, const struct pg_conn_options *options
     conn->up = up;
     conn->up_arg = arg;
     conn->polling = PGRES_POLLING_WRITING;
+    pg_gate_init(&conn->gate, options->answer_bytes_max);
     conn->timer = event_new(base, -1, 0, on_timer, conn);
     conn->deferred = event_new(base, -1, 0, on_deferred, conn);
     if (!conn->timer || !conn->deferred) {
@@ -550,7 +536,8 @@ void pg_conn_close(struct pg_conn *conn)
     pg_answer_done(&conn->answer);
     pg_statements_free(conn->statements);
     PQfinish(conn->pq);
-    free(conn->slots);
+    pg_gate_done(&conn->gate);
+    pg_slots_done(&conn->slots);
     free(conn);
 }
 

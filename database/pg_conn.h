@@ -16,8 +16,13 @@ struct pg_conn_options {
     const char *schema;           /* copied */
     const char *application_name; /* copied */
     int64_t connect_timeout_us;   /* 0 = none */
+    int64_t answer_bytes_max;     /* of one pipeline, about; 0 = any. See PG_ANSWER_TOO_LARGE */
     bool unnamed_only;            /* no prepared statements: for poolers that lose them */
 };
+
+/* The sqlstate of an answer that was cut off at answer_bytes_max. The connection is lost with it;
+ * `failed` is the statement whose rows were too many. */
+#define PG_ANSWER_TOO_LARGE "54000"
 
 /* Called exactly once, from the loop, never before pg_conn_open has returned. fault NULL = up. */
 typedef void pg_conn_up_fn(struct pg_conn *conn, const struct fault *fault, void *arg);

@@ -116,7 +116,7 @@ bool expression_evaluate(struct expression *expression, struct scope *scope, str
         return fault_no_memory(fault);
     int base = lua_gettop(L);
     struct run run;
-    run_init(&run, sandbox, L, /* is_task= */ false);
+    run_init(&run, sandbox, &expression->source, L, /* is_task= */ false);
     lua_rawgeti(L, LUA_REGISTRYINDEX, expression->function_ref);
     lua_rawgeti(L, LUA_REGISTRYINDEX, scope->environment_ref);
     run_open(&run);

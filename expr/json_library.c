@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The parser's memory is not Lua's, and may be forty times the text. */
-enum {
-    DECODE_BYTES_MAX = 4 << 20,
-};
-
 static int push_value(lua_State *L)
 {
     json_lua_push(L, lua_touserdata(L, 1));
@@ -59,8 +54,7 @@ static int json_decode(lua_State *L)
     json_t *value = NULL;
     const char *bytes = luaL_checklstring(L, 1, &length);
     run_charge(L, (int64_t)(length / 8));
-    luaL_argcheck(L, length <= DECODE_BYTES_MAX, 1, "text too long");
-    if (!json_read("json.decode", bytes, length, &value, &fault))
+    if (!json_lua_parse("json.decode", bytes, length, &value, &fault))
         return luaL_error(L, "%s", fault.text);
     int status = call_protected(L, push_value, value);
     json_decref(value);

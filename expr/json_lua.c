@@ -11,8 +11,9 @@
 
 enum {
     /* A table that stands in many places is copied each time, so sizes are bounded on their own. */
-    VALUES_MAX = 1000000,
-    STRING_BYTES_MAX = 64 << 20,
+    VALUES_MAX = 50000,
+    STRING_BYTES_MAX = 16 << 20,
+    TEXT_BYTES_MAX = 4 << 20,
     PATH_BYTES_MAX = 200,
 };
 
@@ -90,6 +91,33 @@ void json_lua_push(lua_State *L, const json_t *value)
         push(L, value, 0);
 }
 
+/* Values are told apart by what precedes them; an empty array counts as one too many. */
+static int count_values(const char *bytes, size_t n_bytes)
+{
+    int n_values = 1;
+    bool in_string = false;
+    for (size_t i = 0; i < n_bytes && n_values <= VALUES_MAX; i++) {
+        if (bytes[i] == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += bytes[i] == '\\';
+        else
+            n_values += bytes[i] == ',' || bytes[i] == '[' || bytes[i] == '{';
+    }
+    return n_values;
+}
+
+bool json_lua_parse(const char *what, const char *bytes, size_t n_bytes, json_t **out,
+                    struct fault *fault)
+{
+    if (n_bytes > TEXT_BYTES_MAX)
+        return fault_set(fault, FAULT_INVALID, "%s: JSON of over %d MiB", what,
+                         TEXT_BYTES_MAX >> 20);
+    if (count_values(bytes, n_bytes) > VALUES_MAX)
+        return fault_set(fault, FAULT_INVALID, "%s: JSON of over %d values", what, VALUES_MAX);
+    return json_read(what, bytes, n_bytes, out, fault);
+}
+
 /* Where a value stands: a chain from the innermost part to the whole. */
 struct part {
     const struct part *outer;
@@ -148,7 +176,8 @@ static enum shape shape_of(lua_State *L, int table, const char **reason)
     lua_Integer n_positions = 0;
     bool has_others = false, has_names = false, is_marked = false;
     lua_pushnil(L);
-    while (lua_next(L, table)) {
+    /* A key that no JSON has ends it: with keys that collide each step of lua_next is slow. */
+    while (!has_others && lua_next(L, table)) {
         lua_pop(L, 1);
         if (lua_type(L, -1) == LUA_TSTRING)
             has_names = true;
@@ -158,6 +187,8 @@ static enum shape shape_of(lua_State *L, int table, const char **reason)
         else
             has_others = true;
     }
+    if (has_others)
+        lua_pop(L, 1);
     if (lua_getmetatable(L, table)) {
         lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mark);
         is_marked = lua_rawequal(L, -1, -2);

@@ -16,6 +16,12 @@ void json_lua_push(lua_State *L, const json_t *value);
 /* Pushes json.null. Never raises; needs a free slot of the stack. */
 void json_lua_push_null(lua_State *L);
 
+/* Parses text that is to become a Lua value, of at most 4 MiB and 50,000 values: the parser's
+ * memory is not Lua's and may be forty times the text. *out is yours to json_decref. Fails with
+ * FAULT_INVALID. */
+MUST_CHECK bool json_lua_parse(const char *what, const char *bytes, size_t n_bytes, json_t **out,
+                               struct fault *fault);
+
 /* Reads the value at index without running metamethods; the stack is left as it was, and nothing
  * raises. *out is yours to json_decref. A table in several places is read as often as it stands.
  * Fails with FAULT_SCRIPT and the path of the offending part ("output.items[3]"). */

@@ -1,21 +1,24 @@
 #include "run.h"
 
 #include "clock.h"
+#include "cpu_clock.h"
 #include "sandbox_state.h"
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <stdatomic.h>
 #include <stdio.h>
-#include <time.h>
 
 static void watch(lua_State *L, lua_Debug *activation);
 
-void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task)
+void run_init(struct run *run, struct sandbox *sandbox, const struct source *source, lua_State *L,
+              bool is_task)
 {
     const struct sandbox_limits *limits = &sandbox->limits;
     run->sandbox = sandbox;
     run->L = L;
     run->outer = NULL;
+    run->source = source;
     run->is_task = is_task;
     run->was_sliced = false;
     run->spent = RUN_WITHIN;
@@ -25,6 +28,8 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->instructions_left = run->instructions_max;
     run->uncharged_clock = 0;
     run->look_us = 0;
+    run->clock_us = 0;
+    run->interval_most = sandbox->limits.check_every;
     run->processor_us = 0;
     run->time_us = is_task ? limits->slice_us : limits->expression_us;
     run->unyieldable_us = is_task ? limits->unyieldable_us : 0;
@@ -35,16 +40,11 @@ void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_ta
     run->place[0] = '\0';
 }
 
-static int64_t processor_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 static void arm(struct run *run)
 {
     int interval = sandbox_hook_interval(run->sandbox);
+    if (interval > run->interval_most)
+        interval = run->interval_most;
     if (interval > run->instructions_left)
         interval = run->instructions_left < 1 ? 1 : (int)run->instructions_left;
     if (interval == run->interval)
@@ -64,13 +64,24 @@ static void arm_now(struct run *run)
     }
 }
 
+/* One thread writes, so that plain stores do. */
+static void note_stretch(struct sandbox *sandbox, const struct source *source)
+{
+    unsigned number = atomic_load_explicit(&sandbox->stretch, memory_order_relaxed);
+    atomic_store_explicit(&sandbox->stretch_source, source, memory_order_release);
+    atomic_store_explicit(&sandbox->stretch, number + 1, memory_order_release);
+}
+
 void run_open(struct run *run)
 {
     run->outer = run->sandbox->run;
+    if (!run->outer)
+        note_stretch(run->sandbox, run->source);
     run->sandbox->run = run;
     run->sandbox->was_refused = false;
     run->was_sliced = false;
     run->look_us = 0;
+    run->clock_us = 0;
     if (!run->interval)
         arm(run);
 }
@@ -79,6 +90,8 @@ void run_close(struct run *run, int status)
 {
     assert(run->sandbox->run == run);
     run->sandbox->run = run->outer;
+    if (!run->outer)
+        note_stretch(run->sandbox, NULL);
     if (status == LUA_ERRMEM && run->spent == RUN_WITHIN)
         run->spent = run->refused;
 }
@@ -117,6 +130,12 @@ void run_memory_refused(struct run *run, enum run_limit limit, bool is_final)
     }
 }
 
+void run_collided(struct run *run)
+{
+    spend(run, RUN_COLLISIONS);
+    arm_now(run);
+}
+
 void run_note(lua_State *L, int64_t units)
 {
     struct run *run = sandbox_of(L)->run;
@@ -132,14 +151,15 @@ void run_note(lua_State *L, int64_t units)
 static int64_t used_us(struct run *run)
 {
     int64_t now_us = clock_monotonic_us();
+    run->clock_us = now_us;
     if (!run->look_us) {
-        run->processor_us = processor_us();
+        run->processor_us = cpu_clock_us();
         run->look_us = now_us + run->time_us;
         return 0;
     }
     if (now_us < run->look_us)
         return 0;
-    int64_t used = processor_us() - run->processor_us;
+    int64_t used = cpu_clock_us() - run->processor_us;
     if (used < run->time_us)
         run->look_us = now_us + run->time_us - used;
     return used;
@@ -181,6 +201,7 @@ static const char *limit_words(enum run_limit limit)
     case RUN_TIME: return "ran over the limit of time";
     case RUN_MEMORY: return "ran over the limit of memory";
     case RUN_STATE_MEMORY: return "no memory is left";
+    case RUN_COLLISIONS: return "has a table whose keys collide";
     }
     return "";
 }
@@ -206,6 +227,17 @@ static void collect(struct run *run)
         run->collect_below = 0;
 }
 
+/* Single instructions may be slow without big blocks: a lookup through two thousand tables. The
+ * hook comes more often where the time between two of them says so. */
+static void adapt(struct run *run, int64_t passed_us)
+{
+    enum { LONG_US = 1000, SHORT_US = 50, LEAST = 16 };
+    if (passed_us > LONG_US && run->interval_most > LEAST)
+        run->interval_most = run->interval_most / 4 > LEAST ? run->interval_most / 4 : LEAST;
+    else if (passed_us < SHORT_US && run->interval_most < run->sandbox->limits.check_every)
+        run->interval_most *= 2;
+}
+
 static void watch(lua_State *L, lua_Debug *activation)
 {
     (void)activation;
@@ -214,11 +246,14 @@ static void watch(lua_State *L, lua_Debug *activation)
         return;
     run->instructions_left -= run->interval;
     bool can_yield = lua_isyieldable(L);
+    int64_t before_us = run->clock_us;
     bool slice_over = run->spent == RUN_WITHIN && check(run, can_yield);
     if (run->spent != RUN_WITHIN) {
         raise_spent(run, 0);
         return;
     }
+    if (before_us)
+        adapt(run, run->clock_us - before_us);
     if (run->bytes_left < run->collect_below)
         collect(run);
     arm(run);
@@ -263,6 +298,10 @@ bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
                          (long long)run->bytes_max / 1024);
     case RUN_STATE_MEMORY:
         return fault_set(fault, FAULT_EXHAUSTED, "%s: no memory is left for Lua", place);
+    case RUN_COLLISIONS:
+        return fault_set(fault, FAULT_SCRIPT,
+                         "%s: ran over the time that a table may take to grow: its keys collide",
+                         place);
     }
     return fault_set(fault, FAULT_SCRIPT, "%s: %s", place, limit_words(run->spent));
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct sandbox;
+struct source;
 
 enum run_limit {
     RUN_WITHIN,       /* nothing is spent */
@@ -23,6 +24,7 @@ enum run_limit {
     RUN_TIME,
     RUN_MEMORY,       /* what this run may add */
     RUN_STATE_MEMORY, /* what the whole state, or the machine, has */
+    RUN_COLLISIONS,   /* a table whose keys fall into one chain: see rehash.h */
 };
 
 enum {
@@ -32,17 +34,20 @@ enum {
 struct run {
     struct sandbox *sandbox;
     struct run *outer;
+    const struct source *source;
     lua_State *L;
     bool is_task;
     bool was_sliced; /* the last stretch of a task ended with its slice */
     enum run_limit spent;
     int n_catchers;            /* pcalls at work */
     int interval;              /* the hook's count in force */
+    int interval_most;         /* what the pace of the run allows */
     int64_t instructions_left; /* counted in steps of the interval */
     int64_t instructions_max;
     int64_t uncharged_clock; /* work charged since the clock was last read */
     /* What counts is the processor time of the thread: a busy machine must not fail a script. The
      * other clock costs a tenth, and so says when to look. */
+    int64_t clock_us;       /* when it was last looked at; 0 = not in this stretch */
     int64_t look_us;        /* on the monotonic clock; 0 = nothing measured yet */
     int64_t processor_us;   /* when the measuring began */
     int64_t time_us;        /* of an expression, or of a slice */
@@ -55,7 +60,8 @@ struct run {
 };
 
 /* Fills a run with the limits of an expression, or of a task. Not yet open. */
-void run_init(struct run *run, struct sandbox *sandbox, lua_State *L, bool is_task);
+void run_init(struct run *run, struct sandbox *sandbox, const struct source *source, lua_State *L,
+              bool is_task);
 
 /* Between the two, what L does counts. A task's run is opened anew for each slice; its instructions
  * and bytes go on, its slice begins again. */
@@ -76,6 +82,9 @@ void run_count_catchers(lua_State *L, int change);
 /* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage
  * and asked again. */
 void run_memory_refused(struct run *run, enum run_limit limit, bool is_final);
+
+/* Called by the allocator too: a table's keys collide. */
+void run_collided(struct run *run);
 
 /* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault);

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -21,7 +23,7 @@ struct sandbox_limits sandbox_default_limits(void)
         .script_instructions = 10000000,
         .script_bytes = (size_t)16 << 20,
         .slice_us = 3000,
-        .unyieldable_us = 200000,
+        .unyieldable_us = 50000,
         .check_every = 1000,
     };
 }
@@ -30,7 +32,9 @@ int sandbox_hook_interval(const struct sandbox *sandbox)
 {
     int interval = sandbox->limits.check_every;
     int most = interval;
-    if (sandbox->n_huge_blocks)
+    if (sandbox->n_giant_blocks)
+        most = 1;
+    else if (sandbox->n_huge_blocks)
         most = 4;
     else if (sandbox->n_large_blocks)
         most = 16;
@@ -54,6 +58,8 @@ static void count_blocks(struct sandbox *sandbox, size_t old_bytes, size_t new_b
     sandbox->n_large_blocks -= (old_bytes >= SANDBOX_LARGE_BYTES);
     sandbox->n_huge_blocks += (new_bytes >= SANDBOX_HUGE_BYTES);
     sandbox->n_huge_blocks -= (old_bytes >= SANDBOX_HUGE_BYTES);
+    sandbox->n_giant_blocks += (new_bytes >= SANDBOX_GIANT_BYTES);
+    sandbox->n_giant_blocks -= (old_bytes >= SANDBOX_GIANT_BYTES);
 }
 
 static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes)
@@ -67,6 +73,8 @@ static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes
         if (more > sandbox->limits.state_bytes ||
             sandbox->used_bytes > sandbox->limits.state_bytes - more)
             return refuse(sandbox, RUN_STATE_MEMORY);
+        if (sandbox->compiles && sandbox->collided)
+            return refuse(sandbox, RUN_COLLISIONS);
         if (run && more > INT64_MAX / 2)
             return refuse(sandbox, RUN_MEMORY);
         if (run && run->bytes_left < (int64_t)more)
@@ -82,6 +90,8 @@ static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes
                 run_note(sandbox->L, (int64_t)(more / BYTES_PER_UNIT));
         }
         count_blocks(sandbox, old_bytes, new_bytes);
+        if (!block)
+            rehash_allocated(&sandbox->rehash, new_bytes);
         return grown;
     }
 
@@ -89,6 +99,12 @@ static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes
     void *shrunk = NULL;
     if (new_bytes == 0) {
         free(block);
+        if (rehash_freed(&sandbox->rehash, old_bytes)) {
+            if (run)
+                run_collided(run);
+            else
+                sandbox->collided = true;
+        }
     } else {
         shrunk = realloc(block, new_bytes);
         if (!shrunk)
@@ -178,6 +194,22 @@ void sandbox_free(struct sandbox *sandbox)
 lua_State *sandbox_lua(struct sandbox *sandbox)
 {
     return sandbox->L;
+}
+
+unsigned sandbox_stretch(const struct sandbox *sandbox)
+{
+    unsigned number = atomic_load_explicit(&sandbox->stretch, memory_order_acquire);
+    return number % 2 ? number : 0;
+}
+
+void sandbox_stretch_place(const struct sandbox *sandbox, char *out, size_t out_bytes)
+{
+    const struct source *source =
+        atomic_load_explicit(&sandbox->stretch_source, memory_order_acquire);
+    if (source)
+        snprintf(out, out_bytes, "%s:%d: %s", source->file, source->line, source->what);
+    else
+        snprintf(out, out_bytes, "Lua");
 }
 
 size_t sandbox_bytes(const struct sandbox *sandbox)

@@ -27,7 +27,7 @@ struct sandbox_limits {
 };
 
 /* 256 MiB; 100,000 instructions, 50 ms, 1 MiB; 10 million instructions, 16 MiB; slices of 3 ms,
- * 200 ms where no yield is possible; a look every 1000 instructions. */
+ * 50 ms where no yield is possible; a look every 1000 instructions. */
 struct sandbox_limits sandbox_default_limits(void);
 
 /* *out is yours to sandbox_free, after everything made from it was freed. */
@@ -40,6 +40,14 @@ lua_State *sandbox_lua(struct sandbox *sandbox);
 
 /* Bytes that live in the state now. */
 size_t sandbox_bytes(const struct sandbox *sandbox);
+
+/* For a watchdog, the only functions that another thread may call. Which stretch of Lua is under
+ * way, from one entry to the next return; 0 = none. */
+unsigned sandbox_stretch(const struct sandbox *sandbox);
+
+/* "FILE:LINE: WHAT" of the stretch under way. Only for one that has lasted, and does not seem to
+ * end: its source is not held. */
+void sandbox_stretch_place(const struct sandbox *sandbox, char *out, size_t out_bytes);
 
 /* Adds to what scripts see: open is called with the table of their global names on top of the stack
  * and may raise. Tables that it adds go through sandbox_seal, or one script could change another's.

@@ -1,17 +1,26 @@
 /* Internal to expr: what a sandbox holds. */
 #pragma once
+#include "rehash.h"
 #include "run.h"
 #include "sandbox.h"
+#include "source.h"
 
 struct sandbox {
     lua_State *L;
     struct sandbox_limits limits;
     size_t used_bytes;
     struct run *run; /* the innermost open one, or NULL */
+    /* Written by the loop's thread, read by a watchdog. Odd = a stretch is under way. */
+    _Atomic unsigned stretch;
+    const struct source *_Atomic stretch_source;
     /* Operations on big blocks make single instructions slow: the hook comes more often then. */
     int n_large_blocks;
     int n_huge_blocks;
+    int n_giant_blocks;
     bool was_refused; /* the last wish for more memory; Lua collects garbage and asks once more */
+    struct rehash rehash;
+    bool compiles;            /* no run is open, and so no hook: the allocator alone can end it */
+    bool collided;            /* while it compiles: the constants of a text collide */
     int values_metatable_ref; /* puts the libraries of expressions behind the values of a scope */
     int script_libraries_ref; /* what scripts have in addition; copied into their globals */
 };
@@ -19,6 +28,7 @@ struct sandbox {
 enum {
     SANDBOX_LARGE_BYTES = 64 << 10,
     SANDBOX_HUGE_BYTES = 1 << 20,
+    SANDBOX_GIANT_BYTES = 4 << 20,
 };
 
 /* The sandbox of a state or of any thread in it. */

@@ -75,8 +75,16 @@ bool source_load(struct sandbox *sandbox, const struct source *source, const cha
         return fault_no_memory(fault);
     }
     snprintf(name, name_bytes, "@%s", source->file);
+    sandbox->compiles = true;
+    sandbox->collided = false;
     int status = lua_load(L, read_on, &reading, name, "t");
+    sandbox->compiles = false;
     free(name);
+    if (status != LUA_OK && sandbox->collided) {
+        lua_pop(L, 1);
+        return fault_set(fault, FAULT_INVALID, "%s:%d: %s: its constants collide", source->file,
+                         source->line, source->what);
+    }
     if (status != LUA_OK) {
         failure_from_error(L, status, FAULT_INVALID, source, fault);
         lua_pop(L, 1);

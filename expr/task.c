@@ -111,7 +111,7 @@ bool task_new(struct sandbox *sandbox, struct chunk *chunk, struct scope *scope,
         task_free(task);
         return false;
     }
-    run_init(&task->run, sandbox, task->L, /* is_task= */ true);
+    run_init(&task->run, sandbox, &chunk->source, task->L, /* is_task= */ true);
     task->n_values = 1; /* the globals: the argument of the first resume */
     *out = task;
     return true;
@@ -161,6 +161,14 @@ enum task_state task_resume(struct task *task, int n_args, struct fault *fault)
         return TASK_DONE;
     }
     return task->run.was_sliced ? TASK_SLICED : TASK_YIELDED;
+}
+
+void task_count_bytes(struct task *task, int64_t bytes)
+{
+    struct run *run = &task->run;
+    run->bytes_left -= bytes;
+    if (run->bytes_left > run->bytes_max)
+        run->bytes_left = run->bytes_max;
 }
 
 lua_State *task_lua(struct task *task)

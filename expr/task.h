@@ -39,6 +39,9 @@ void task_free(struct task *task);
  * Must not be called after TASK_DONE or TASK_FAILED. */
 enum task_state task_resume(struct task *task, int n_args, struct fault *fault);
 
+/* Counts what the host has added to the state for the task between two resumes, or taken away. */
+void task_count_bytes(struct task *task, int64_t bytes);
+
 /* The coroutine. The state stays readable until task_free, also after TASK_DONE and TASK_FAILED. */
 lua_State *task_lua(struct task *task);
 

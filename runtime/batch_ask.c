@@ -74,7 +74,7 @@ static void on_asked(struct pg_answer *answer, void *arg)
     struct batch *batch = arg;
     struct fault fault;
     if (answer->fault.kind || answer->connection_lost) {
-        if (answer->failed == batch->at_ask && !answer->connection_lost)
+        if (answer->failed == batch->at_ask)
             add_place(batch, &answer->fault);
         batch_failed(batch, answer);
         return;
@@ -107,9 +107,11 @@ static bool begin_pipeline(struct batch *batch, struct fault *fault)
 static bool ask_sql(struct batch *batch, struct fault *fault)
 {
     const struct script_request *request = script_request(batch->running->script);
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_RAW_BEFORE, 0, NULL);
     batch->at_ask = pg_pipeline_add(batch->pipeline, PG_UNNAMED, request->text, request->n_params,
                                     request->params);
     batch->ran_sql = true;
+    batch_add_plain(batch, "RESET ROLE"); /* a function of the application may have changed it */
     batch_add_limits(batch);
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_AGAIN, 0, NULL);
     if (!batch_rows_forget(batch->rows, fault))

@@ -156,6 +156,8 @@ static void add_load_sql(struct text *sql, const struct load *load)
         text_addf(sql, " FROM (SELECT 1 AS ord) v, %s t", table->quoted);
     if (*load->order)
         text_addf(sql, " ORDER BY %s", load->order);
+    if (!table_is_key(table, load->columns, load->n_columns)) /* one more than is taken */
+        text_addf(sql, " LIMIT %d", BATCH_ROWS_MAX + 1);
 }
 
 static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipeline *pipeline)
@@ -263,11 +265,17 @@ bool batch_rows_index(struct batch_rows *rows, struct held *held, const char *ct
     return held->identity != NULL;
 }
 
+static bool too_many_rows(struct fault *fault)
+{
+    return fault_set(fault, FAULT_EXHAUSTED, "more than %d rows in one transaction",
+                     BATCH_ROWS_MAX);
+}
+
 static struct held *held_new(struct batch_rows *rows, const struct table *table,
                              struct fault *fault)
 {
     if (rows->n_held == BATCH_ROWS_MAX) {
-        fault_set(fault, FAULT_EXHAUSTED, "more than %d rows in one transaction", BATCH_ROWS_MAX);
+        (void)too_many_rows(fault);
         return NULL;
     }
     struct held *held = region_take(rows->region, sizeof *held);
@@ -342,6 +350,8 @@ static bool read_load(struct batch_rows *rows, struct load *load, const PGresult
                       struct fault *fault)
 {
     int n_lines = PQntuples(result);
+    if (n_lines > BATCH_ROWS_MAX)
+        return too_many_rows(fault);
     bool reuses = !load->table->n_primary_key && is_by_key(load);
     for (int i = 0; i < rows->n_slots; i++) {
         struct slot *slot = rows->slots[i];

@@ -211,7 +211,11 @@ static void push_json_column(lua_State *L, const struct row_binding *binding, in
         }
         lua_pop(L, 1);
     }
-    row_lua_push_cell(L, &table->columns[column], row_change_get(binding->change, column));
+    const struct cell *cell = row_change_get(binding->change, column);
+    if (cell->kind == CELL_TEXT)
+        row_lua_push_json(L, binding->name, &table->columns[column], cell);
+    else
+        row_lua_push_cell(L, &table->columns[column], cell);
     if (!binding->read_only) {
         reserve_json(L, row, column);
         keep_json(L, binding, row, column, lua_gettop(L));
@@ -278,8 +282,9 @@ static bool same_json(const struct cell *a, const struct cell *b)
     struct fault ignored;
     json_t *x = NULL;
     json_t *y = NULL;
-    bool same = json_read("", a->text.bytes, a->text.n_bytes, &x, &ignored) &&
-                json_read("", b->text.bytes, b->text.n_bytes, &y, &ignored) && json_equal(x, y);
+    bool same = json_lua_parse("", a->text.bytes, a->text.n_bytes, &x, &ignored) &&
+                json_lua_parse("", b->text.bytes, b->text.n_bytes, &y, &ignored) &&
+                json_equal(x, y);
     json_decref(x);
     json_decref(y);
     return same;

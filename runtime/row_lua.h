@@ -58,3 +58,7 @@ MUST_CHECK bool row_lua_to_cell(lua_State *L, int index, const struct column *co
 
 /* Pushes a cell as a Lua value. May raise for memory and for JSON beyond our limits. */
 void row_lua_push_cell(lua_State *L, const struct column *column, const struct cell *cell);
+
+/* The same for a cell of JSON that is not null. name is for the error, "" = none. */
+void row_lua_push_json(lua_State *L, const char *name, const struct column *column,
+                       const struct cell *cell);

@@ -115,12 +115,13 @@ static json_t **push_json_holder(lua_State *L)
     return held;
 }
 
-static void push_json(lua_State *L, const struct column *column, const struct cell *cell)
+void row_lua_push_json(lua_State *L, const char *name, const struct column *column,
+                       const struct cell *cell)
 {
     struct fault fault;
     json_t **held = push_json_holder(L);
-    if (!json_read(column->name, cell->text.bytes, cell->text.n_bytes, held, &fault))
-        luaL_error(L, "column %s", fault.text);
+    if (!json_lua_parse(column->name, cell->text.bytes, cell->text.n_bytes, held, &fault))
+        luaL_error(L, "%s%scolumn %s", name, *name ? ": " : "", fault.text);
     json_lua_push(L, *held);
     json_decref(*held);
     *held = NULL;
@@ -131,7 +132,7 @@ static void push_text(lua_State *L, const struct column *column, const struct ce
 {
     switch (column->kind) {
     case COLUMN_NUMERIC: push_numeric(L, cell); return;
-    case COLUMN_JSON: push_json(L, column, cell); return;
+    case COLUMN_JSON: row_lua_push_json(L, "", column, cell); return;
     case COLUMN_TIMESTAMP: push_timestamp(L, cell); return;
     case COLUMN_INT2:
     case COLUMN_INT4:

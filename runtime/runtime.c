@@ -19,6 +19,7 @@
 #include "scheduler.h"
 #include "script.h"
 #include "session_reset.h"
+#include "watchdog.h"
 #include "workflow_loader.h"
 
 #include <event2/event.h>
@@ -47,6 +48,8 @@ struct runtime_options runtime_default_options(void)
         .connect_timeout_us = 5 * 1000 * 1000,
         .look_up_us = 10 * 1000 * 1000,
         .ownership_us = 30 * 1000 * 1000,
+        .answer_bytes_max = 32 << 20,
+        .watchdog_us = 5 * 1000 * 1000,
     };
 }
 
@@ -70,6 +73,7 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
                  .schema = options->schema,
                  .application_name = runtime->tag,
                  .connect_timeout_us = options->connect_timeout_us,
+                 .answer_bytes_max = options->answer_bytes_max,
                  .unnamed_only = options->unnamed_only},
         .max_connections = options->pool_size,
     };
@@ -155,6 +159,7 @@ void runtime_free(struct runtime *runtime)
         return;
     stop_everything(runtime);
     job_runner_free(runtime->runner);
+    watchdog_free(runtime->watchdog);
     overseer_free(runtime->overseer);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);
@@ -220,6 +225,9 @@ bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault
     pg_pool_give(runtime->pool, conn);
     if (ok)
         overseer_start(runtime->overseer);
+    if (ok && runtime->options.watchdog_us && !runtime->watchdog)
+        ok = watchdog_start(runtime->sandbox, runtime->options.log, runtime->options.watchdog_us,
+                            &runtime->watchdog, fault);
     return ok;
 }
 

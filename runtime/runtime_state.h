@@ -15,6 +15,7 @@ struct recorder;
 struct job_enqueue;
 struct job_runner;
 struct overseer;
+struct watchdog;
 struct workflow_loader;
 struct definition_watch;
 struct batch;
@@ -35,6 +36,7 @@ struct runtime {
     struct recorder *recorder;      /* history of what kept nothing */
     struct job_runner *runner;      /* background work; NULL = none is done here */
     struct overseer *overseer;      /* heartbeat; ends overdue sessions */
+    struct watchdog *watchdog;      /* NULL = none, or not started */
     struct uuid_source uuids;
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */

@@ -1,6 +1,7 @@
 /* Answers become the results of the Lua function that asked. */
 #include "script_private.h"
 
+#include "runtime_state.h"
 #include "task.h"
 
 #include <lauxlib.h>
@@ -55,6 +56,16 @@ static void hand_over(struct script *script, lua_State *L, int n_results)
     script->n_results = n_results;
 }
 
+/* What the script is given counts as its own memory. */
+static bool answer(struct script *script, script_body_fn *body, void *arg, struct fault *fault)
+{
+    const struct sandbox *sandbox = script->execution->runtime->sandbox;
+    int64_t before = (int64_t)sandbox_bytes(sandbox);
+    bool ok = script_protect(script, body, arg, fault);
+    task_count_bytes(script->task, (int64_t)sandbox_bytes(sandbox) - before);
+    return ok;
+}
+
 static void answer_nothing(struct script *script, lua_State *L, void *arg)
 {
     (void)arg;
@@ -63,7 +74,7 @@ static void answer_nothing(struct script *script, lua_State *L, void *arg)
 
 bool script_answer_nothing(struct script *script, struct fault *fault)
 {
-    return script_protect(script, answer_nothing, NULL, fault);
+    return answer(script, answer_nothing, NULL, fault);
 }
 
 static void push_value(struct script *script, lua_State *L, const PGresult *result, int row,
@@ -99,7 +110,7 @@ static void answer_sql(struct script *script, lua_State *L, void *arg)
 
 bool script_answer_sql(struct script *script, const PGresult *result, struct fault *fault)
 {
-    return script_protect(script, answer_sql, (void *)result, fault);
+    return answer(script, answer_sql, (void *)result, fault);
 }
 
 /* A row that came by list:add joins its list, which is the function's first argument. */
@@ -129,7 +140,7 @@ static void answer_row(struct script *script, lua_State *L, void *arg)
 
 bool script_answer_row(struct script *script, struct row *row, struct fault *fault)
 {
-    return script_protect(script, answer_row, row, fault);
+    return answer(script, answer_row, row, fault);
 }
 
 static void answer_rows(struct script *script, lua_State *L, void *arg)
@@ -147,7 +158,7 @@ static void answer_rows(struct script *script, lua_State *L, void *arg)
 
 bool script_answer_rows(struct script *script, int slot, struct fault *fault)
 {
-    return script_protect(script, answer_rows, &slot, fault);
+    return answer(script, answer_rows, &slot, fault);
 }
 
 struct row_change *script_row_at(struct script *script, int index)

@@ -16,6 +16,7 @@
 
 enum {
     SLEEP_SECONDS_MAX = 24 * 3600,
+    SQL_BYTES_MAX = 1 << 20,
     LOG_LINES_MAX = 1000,
     LOG_LINE_BYTES_MAX = 1500,
     EVENTS_MAX = 1000,
@@ -96,8 +97,9 @@ static int script_sql(lua_State *L)
     size_t n_bytes;
     const char *text = luaL_checklstring(L, 1, &n_bytes);
     int n_params = lua_gettop(L) - 1;
+    luaL_argcheck(L, n_bytes <= SQL_BYTES_MAX, 1, "a statement of over 1 MiB");
     luaL_argcheck(L, n_params <= PG_PARAMS_MAX, 2, "too many parameters");
-    if (!sql_check(text, n_bytes, &fault))
+    if (!sql_check(text, n_bytes, script->execution->runtime->schema, &fault))
         luaL_error(L, "sql: %s", fault.text);
     for (int i = 0; i < n_params; i++)
         script->request.params[i] = param_text(L, script, i + 2);

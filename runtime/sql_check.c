@@ -1,54 +1,145 @@
 #include "sql_check.h"
 
-#include <ctype.h>
-#include <string.h>
-#include <strings.h>
+#include "sql_scan.h"
 
-/* Skips white space and comments (which nest); NULL at an unclosed comment. */
-static const char *skip_blank(const char *at)
+#include <string.h>
+
+static const char *const kinds[] = {"select", "insert", "update", "delete",
+                                    "merge",  "values", "with",   NULL};
+
+/* A name that ends in '*' stands for all that begin so. */
+static const char *const functions[] = {
+    /* the session: settings, and locks outside the lock paths */
+    "set_config",
+    "pg_advisory_*",
+    "pg_try_advisory_*",
+    /* other sessions, the server */
+    "pg_cancel_backend",
+    "pg_terminate_backend",
+    "pg_reload_conf",
+    "pg_rotate_logfile",
+    "pg_promote",
+    "pg_switch_wal",
+    "pg_start_backup",
+    "pg_stop_backup",
+    "pg_backup_*",
+    "pg_wal_replay_*",
+    "pg_create_restore_point",
+    "pg_create_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_copy_logical_replication_slot",
+    "pg_drop_replication_slot",
+    "pg_replication_*",
+    "pg_logical_*",
+    "pg_log_*",
+    "pg_stat_reset*",
+    "dblink*",
+    /* its files */
+    "pg_read_*",
+    "pg_ls_*",
+    "pg_stat_file",
+    "pg_file_*",
+    "pg_logdir_ls",
+    "lo_import",
+    "lo_export",
+    /* a text becomes SQL */
+    "query_to_xml*",
+    "cursor_to_xml*",
+    "ts_stat",
+    "ts_rewrite",
+    NULL,
+};
+
+static bool is_listed(const char *const *list, const char *word)
 {
-    for (;;) {
-        while (isspace((unsigned char)*at) || *at == '(')
-            at++;
-        if (at[0] == '-' && at[1] == '-') {
-            while (*at && *at != '\n')
-                at++;
-        } else if (at[0] == '/' && at[1] == '*') {
-            int depth = 0;
-            do {
-                if (at[0] == '/' && at[1] == '*') {
-                    depth++;
-                    at += 2;
-                } else if (at[0] == '*' && at[1] == '/') {
-                    depth--;
-                    at += 2;
-                } else if (!*at++) {
-                    return NULL;
-                }
-            } while (depth > 0);
-        } else {
-            return at;
-        }
+    for (; *list; list++) {
+        size_t n = strcspn(*list, "*");
+        if ((*list)[n] == '*' ? strncmp(word, *list, n) == 0 : strcmp(word, *list) == 0)
+            return true;
     }
+    return false;
 }
 
-bool sql_check(const char *text, size_t n_bytes, struct fault *fault)
+static bool is_word(const struct sql_token *token, const char *word)
 {
-    static const char *const kinds[] = {"select", "insert", "update", "delete",
-                                        "merge",  "values", "with"};
+    return token->kind == SQL_WORD && strcmp(token->word, word) == 0;
+}
+
+/* A word or name: what it must not be, given the tokens before and after it. */
+static bool check_name(const struct sql_token *before, const struct sql_token *token,
+                       const char *schema, struct fault *fault)
+{
+    struct sql_token after;
+    sql_scan(token->end, &after);
+    char mark = after.kind == SQL_OTHER ? after.mark : '\0';
+    if (mark == '(' && is_listed(functions, token->word))
+        return fault_set(fault, FAULT_SCRIPT, "the function %s is not allowed", token->word);
+    if (mark == '.' && strcmp(token->word, schema) == 0)
+        return fault_set(fault, FAULT_SCRIPT, "the schema %s is not allowed: it is latchkey's own",
+                         token->word);
+    if (strcmp(token->word, "pg_settings") == 0)
+        return fault_set(fault, FAULT_SCRIPT,
+                         "pg_settings is not allowed: current_setting() tells a setting");
+    if (is_word(token, "into") && !is_word(before, "insert") && !is_word(before, "merge"))
+        return fault_set(fault, FAULT_SCRIPT, "SELECT INTO is not allowed: it makes a table");
+    return true;
+}
+
+static bool check_kind(const struct sql_token *first, struct fault *fault)
+{
+    if (first->kind == SQL_END || first->kind == SQL_UNCLOSED)
+        return fault_set(fault, FAULT_SCRIPT, "no statement");
+    if (first->kind == SQL_WORD && is_listed(kinds, first->word))
+        return true;
+    int n_shown = (int)(first->end - first->begin);
+    return fault_set(fault, FAULT_SCRIPT,
+                     "%.*s is not allowed: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or "
+                     "WITH",
+                     n_shown < 40 ? n_shown : 40, first->begin);
+}
+
+static bool check_token(const struct sql_token *before, const struct sql_token *token,
+                        const char *schema, struct fault *fault)
+{
+    switch (token->kind) {
+    case SQL_END:
+    case SQL_STRING: break;
+    case SQL_WORD:
+    case SQL_NAME: return check_name(before, token, schema, fault);
+    case SQL_UNICODE_NAME:
+        return fault_set(fault, FAULT_SCRIPT, "U&\"...\" is not allowed: write the name itself");
+    case SQL_UNCLOSED:
+        return fault_set(fault, FAULT_SCRIPT, "a string, a name or a comment has no end");
+    case SQL_OTHER: {
+        struct sql_token after = *token;
+        if (token->mark != ';')
+            break;
+        while (after.kind == SQL_OTHER && after.mark == ';')
+            sql_scan(after.end, &after);
+        if (after.kind != SQL_END)
+            return fault_set(fault, FAULT_SCRIPT, "only one statement is allowed");
+        break;
+    }
+    }
+    return true;
+}
+
+bool sql_check(const char *text, size_t n_bytes, const char *schema, struct fault *fault)
+{
+    struct sql_token before = {.kind = SQL_END}, token;
     if (strlen(text) != n_bytes)
         return fault_set(fault, FAULT_SCRIPT, "the statement holds a zero byte");
-    const char *word = skip_blank(text);
-    size_t length = 0;
-    while (word && (isalpha((unsigned char)word[length]) || word[length] == '_'))
-        length++;
-    if (length == 0)
-        return fault_set(fault, FAULT_SCRIPT, "no statement");
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strlen(kinds[i]) == length && strncasecmp(kinds[i], word, length) == 0)
-            return true;
-    return fault_set(
-        fault, FAULT_SCRIPT,
-        "%.*s is not allowed: one SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES or WITH",
-        (int)(length < 40 ? length : 40), word);
+    sql_scan(text, &token);
+    while (token.kind == SQL_OTHER && token.mark == '(')
+        sql_scan(token.end, &token);
+    if (!check_kind(&token, fault))
+        return false;
+    while (token.kind != SQL_END) {
+        if (!check_token(&before, &token, schema, fault))
+            return false;
+        before = token;
+        sql_scan(before.end, &token);
+    }
+    return true;
 }

@@ -3,6 +3,7 @@
 
 int pg_array_tests(void);
 int pg_fault_tests(void);
+int pg_gate_tests(void);
 int pg_pipeline_tests(void);
 int pg_statements_tests(void);
 int pg_conn_tests(void);

@@ -3,6 +3,7 @@
 
 int cases_tests(void);
 int expression_tests(void);
+int escape_tests(void);
 int hang_tests(void);
 int json_lua_tests(void);
 int memory_tests(void);

@@ -4,6 +4,7 @@
 #include "expr_tests.h"
 #include "lua_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -161,6 +162,14 @@ static const struct hang hangs[] = {
     {"return tonumber(('9'):rep(100000)) == math.huge", NULL},
     {"local s = ('0'):rep(1000000) local n = 0 while true do n = s + s + s + s + s + s end", slow},
 
+    /* Keys that share one chain: growing such a table takes quadratic time in one instruction. */
+    {"local t = {} for i = 1, 60000 do t[i * (8191 * 16383 * 32767)] = i end", "over"},
+    {"local t = {} for i = 1, 60000 do t[1 + i * 2^-51] = i end", "over"},
+    {"local t = {} for i = 1, 60000 do t[i] = i t[1 + i * 2^-51] = i end", "over"},
+    {"while true do pcall(function() local t = {} for i = 1, 60000 do t[1 + i * 2^-51] = i end end)"
+     " end",
+     "over"},
+
     /* Lookups that walk far. */
     {"local t = {} for i = 1, 3000 do t[i] = i end for i = 1, 3000 do t[i] = nil end "
      "while true do next(t) end",
@@ -277,6 +286,38 @@ static void a_text_with_endless_branches_is_refused(void **state)
     }
 }
 
+/* The compiler keeps the constants of a text in a table: they may collide as well. */
+static void a_text_with_colliding_constants_is_refused(void **state)
+{
+    enum { N = 40000, NUMBER_BYTES = 24 };
+    struct lua_fixture *fixture = *state;
+    char *text = test_malloc((size_t)N * NUMBER_BYTES + 16);
+    size_t at = (size_t)sprintf(text, "return {");
+    for (long long n = 1; n <= N; n++)
+        at += (size_t)sprintf(text + at, "%lld,", n * 8191 * 16383 * 32767);
+    strcpy(text + at, "}");
+    int64_t start_us = processor_us();
+    assert_null(lua_evaluate(fixture, text));
+    assert_null(lua_run(fixture, text));
+    assert_non_null(strstr(fixture->fault.text, "constants collide"));
+    assert_int_equal(fixture->fault.kind, FAULT_INVALID);
+    assert_true(processor_us() - start_us < SOON_US);
+    test_free(text);
+    assert_evaluates(fixture, "1 + 1", "2");
+}
+
+/* Many keys are no collision. */
+static void a_large_table_may_grow(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    assert_runs(fixture, "local t = {} for i = 1, 100000 do t['k' .. i] = i end return t.k777",
+                "777");
+    assert_runs(fixture,
+                "local t = {} for i = 1, 130000 do t[i * 1000] = i t[-i] = i end return t[777000]",
+                "777");
+    assert_runs(fixture, "local t = {} for i = 1, 200000 do t[i / 8] = i end return t[0.125]", "1");
+}
+
 int hang_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +326,10 @@ int hang_tests(void)
         cmocka_unit_test_setup_teardown(a_hanging_task_gives_way_and_ends, lua_fixture_open,
                                         lua_fixture_close),
         cmocka_unit_test_setup_teardown(a_text_with_endless_branches_is_refused, lua_fixture_open,
+                                        lua_fixture_close),
+        cmocka_unit_test_setup_teardown(a_text_with_colliding_constants_is_refused,
+                                        lua_fixture_open, lua_fixture_close),
+        cmocka_unit_test_setup_teardown(a_large_table_may_grow, lua_fixture_open,
                                         lua_fixture_close),
     };
     return cmocka_run_group_tests_name("hang", tests, NULL, NULL);

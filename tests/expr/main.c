@@ -11,6 +11,7 @@ int main(void)
     n_failed += sandbox_tests();
     n_failed += pattern_tests();
     n_failed += memory_tests();
+    n_failed += escape_tests();
     n_failed += hang_tests();
     return n_failed ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /*
  * Our pattern functions beside the stock ones, on a corpus made from a fixed seed. The number of
- * cases is LATCHKEY_PATTERN_CASES (default 4000).
+ * cases is LATCHKEY_PATTERN_CASES (default 100,000).
  */
 #include "expr_tests.h"
 #include "libraries.h"
@@ -209,7 +209,7 @@ static void they_answer_like_the_stock_functions(void **state)
     lua_State *L = sandbox_lua(fixture->sandbox);
     struct generator generator = {.seed = 20240501};
     const char *cases = getenv("LATCHKEY_PATTERN_CASES");
-    long n_cases = cases ? atol(cases) : 4000;
+    long n_cases = cases ? atol(cases) : 100000;
     long n_found = 0;
     lua_newtable(L);
     pattern_library_add(L);

@@ -8,6 +8,7 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
+    {"answer_size", answer_size_tests},
     {"batch", batch_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},
@@ -37,8 +38,11 @@ static const struct {
     {"lost_answer", lost_answer_tests},
     {"hosts", hosts_tests},
     {"hostile", hostile_tests},
+    {"neighbours", neighbours_tests},
     {"pressure", pressure_tests},
+    {"sql_check", sql_check_tests},
     {"stop", stop_tests},
+    {"watchdog", watchdog_tests},
     {"workflow_loader", workflow_loader_tests},
 };
 

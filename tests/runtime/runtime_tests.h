@@ -1,6 +1,7 @@
 /* Each returns the number of tests that failed. */
 #pragma once
 
+int answer_size_tests(void);
 int batch_tests(void);
 int chain_tests(void);
 int decimal_tests(void);
@@ -30,6 +31,9 @@ int loss_tests(void);
 int lost_answer_tests(void);
 int pressure_tests(void);
 int settings_tests(void);
+int sql_check_tests(void);
+int neighbours_tests(void);
 int stop_tests(void);
+int watchdog_tests(void);
 int waiting_tests(void);
 int workflow_loader_tests(void);

@@ -5,7 +5,8 @@
 #pragma once
 #include "runtime_fixture.h"
 
-/* item(id, n, t, slug, doc, raw) 1 to 3 and line(id, item, n, note) 1 to 4. */
+/* item(id, n, t, slug, doc, raw) 1 to 3 and line(id, item, n, note) 1 to 4; app_set(), app_lock()
+ * and app_unlock() do what a script may not do itself. */
 extern const char SCRIPT_DESK_TABLES[];
 
 /* A host over fresh tables. */

@@ -179,7 +179,7 @@ static void every_kind_of_query_is_allowed(void **state)
 static void two_statements_are_refused(void **state)
 {
     script_desk_fails(state, "sql('SELECT 1; UPDATE item SET n = 9')", STATUS_FAILED,
-                      "multiple commands");
+                      "only one statement");
 }
 
 static void bad_parameters_raise(void **state)
@@ -200,15 +200,15 @@ static void settings_do_not_survive_the_script(void **state)
     options.waiters = 1;
     struct host *host = host_start(*state, &options);
     struct outcome outcome =
-        script_desk_run(host, "sql([[SELECT set_config('lock_timeout', '1', false),"
-                              " set_config('search_path', 'nowhere', false),"
-                              " set_config('datestyle', 'German', false),"
-                              " set_config('timezone', 'Asia/Tokyo', false),"
-                              " set_config('extra_float_digits', '0', false),"
-                              " set_config('default_transaction_isolation', 'serializable', false),"
-                              " set_config('default_transaction_read_only', 'on', false),"
-                              " set_config('session_replication_role', 'replica', false),"
-                              " set_config('app.user', 'me', false), pg_advisory_lock(42)]])");
+        script_desk_run(host, "sql([[SELECT app_set('lock_timeout', '1', false),"
+                              " app_set('search_path', 'nowhere', false),"
+                              " app_set('datestyle', 'German', false),"
+                              " app_set('timezone', 'Asia/Tokyo', false),"
+                              " app_set('extra_float_digits', '0', false),"
+                              " app_set('default_transaction_isolation', 'serializable', false),"
+                              " app_set('default_transaction_read_only', 'on', false),"
+                              " app_set('session_replication_role', 'replica', false),"
+                              " app_set('app.user', 'me', false), app_lock(42)]])");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_nothing_held(*state);
     outcome = script_desk_run(host, "local r = sql([[SELECT current_setting('search_path') AS a,"
@@ -228,17 +228,17 @@ static void limits_are_set_again_after_sql(void **state)
 {
     struct host *host = script_desk_start(state);
     struct outcome outcome = script_desk_run(
-        host, "sql([[SELECT set_config('statement_timeout', '1', true),"
-              " set_config('idle_in_transaction_session_timeout', '1', true),"
-              " set_config('synchronous_commit', 'off', true)]])\n"
+        host, "sql([[SELECT app_set('statement_timeout', '1', true),"
+              " app_set('idle_in_transaction_session_timeout', '1', true),"
+              " app_set('synchronous_commit', 'off', true)]])\n"
               "sleep(0.05)\n"
               "sql('SELECT pg_sleep(0.05)')\n"
               "output.s = sql([[SELECT current_setting('synchronous_commit') AS s]])[1].s");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_string_equal(outcome.output, "{\"s\":\"on\"}");
     outcome =
-        script_desk_run(host, "sql([[SELECT set_config('statement_timeout', '0', true),"
-                              " set_config('idle_in_transaction_session_timeout', '0', true)]])\n"
+        script_desk_run(host, "sql([[SELECT app_set('statement_timeout', '0', true),"
+                              " app_set('idle_in_transaction_session_timeout', '0', true)]])\n"
                               "sql('SELECT pg_sleep(20)')");
     assert_outcome(&outcome, STATUS_EXPIRED, "waiting timeout");
     host_stop(host);
