@@ -77,5 +77,8 @@ void run_count_catchers(lua_State *L, int change);
  * and asked again. */
 void run_memory_refused(struct run *run, enum run_limit limit, bool is_final);
 
+/* For C functions that lack memory which is not Lua's: the run is spent. Raises. */
+int run_raise_no_memory(lua_State *L);
+
 /* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault);
