@@ -109,6 +109,13 @@ int64_t stage_n_waiting(PGconn *conn)
     return fixture_int(conn, sql);
 }
 
+void stage_until_nothing_held(PGconn *conn)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql, "SELECT count(*) = 0 %s", ADVISORY);
+    fixture_eventually_true(conn, sql, 5000);
+}
+
 static void ask_if_held(const char *path, char sql[HELD_BYTES])
 {
     snprintf(sql, HELD_BYTES,

@@ -1,8 +1,10 @@
 /* Each returns the number of tests that failed. */
 #pragma once
 
+int bad_answer_tests(void);
 int batch_tests(void);
 int chain_tests(void);
+int memory_tests(void);
 int decimal_tests(void);
 int definition_hosts_tests(void);
 int definition_publish_tests(void);
