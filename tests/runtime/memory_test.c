@@ -114,8 +114,8 @@ static void run_all(struct scene *scene, const char *script, const char *const *
     for (; n_samples < SAMPLES_MAX && n_samples < 2 * n_all; n_samples++) {
         if (n_samples >= SAMPLES_MIN && clock_monotonic_us() > until_us)
             break;
-        long n = 1 + n_samples * SPREAD % n_all;
-        run(scene, n, n_samples % 4 == 3 ? 3 : 1);
+        /* Lua asks again after one refusal. */
+        run(scene, 1 + n_samples / 2 * SPREAD % n_all, n_samples % 2 ? 3 : 1);
     }
     run(scene, 0, 0);
     print_message("%ld allocations, %ld samples, %d completed, %d failed\n", n_all, n_samples,
