@@ -89,7 +89,7 @@ static bool play(struct scene *scene, const struct harm *harm, int skip)
     return struck;
 }
 
-/* Every occasion in the long form, otherwise every third, from another one for each harm. */
+/* Every occasion in the long form, otherwise every fourth, from another one for each harm. */
 static void play_all(struct scene *scene, const char *script)
 {
     struct recipe recipe = {.script = script, .acquire = "30s", .waiting = "20s"};
@@ -99,8 +99,8 @@ static void play_all(struct scene *scene, const char *script)
     scene->workflow = peer_publish(&scene->peer, &recipe);
     int n_struck = 0;
     for (int i = 0; i < (int)(sizeof harms / sizeof *harms); i++) {
-        int skip = long_or(0, i % 3);
-        for (; play(scene, &harms[i], skip); skip += long_or(1, 3))
+        int skip = long_or(0, i % 4);
+        for (; play(scene, &harms[i], skip); skip += long_or(1, 4))
             n_struck++;
         assert_in_range(skip, 6, 1000);
     }

@@ -101,7 +101,7 @@ static long run(struct scene *scene, long n, long n_failing)
 
 static void run_all(struct scene *scene, const char *script, const char *const *inputs)
 {
-    struct recipe recipe = {.script = script};
+    struct recipe recipe = {.script = script, .key = "({input.id})[1]"};
     struct fault fault;
     peer_open(&scene->peer, scene->stage->conninfo, NULL);
     scene->workflow = peer_publish(&scene->peer, &recipe);
@@ -109,7 +109,7 @@ static void run_all(struct scene *scene, const char *script, const char *const *
         assert_true(json_read("input", inputs[i], strlen(inputs[i]), &scene->inputs[i], &fault));
     run(scene, 0, 0);
     long n_all = run(scene, 0, 0);
-    int64_t until_us = clock_monotonic_us() + long_or(300, 8) * INT64_C(1000000);
+    int64_t until_us = clock_monotonic_us() + long_or(300, 6) * INT64_C(1000000);
     long n_samples = 0;
     for (; n_samples < SAMPLES_MAX && n_samples < 2 * n_all; n_samples++) {
         if (n_samples >= SAMPLES_MIN && clock_monotonic_us() > until_us)

@@ -60,6 +60,7 @@ void peer_must(const struct peer *peer, bool ok, const char *what);
 struct recipe {
     const char *name;         /* count */
     const char *lock_context; /* input.path or {"message", input.id}; "" = none: the whole system */
+    const char *key;          /* of row, without double quotes; input.id */
     const char *waiting;      /* 5s */
     const char *acquire;      /* 10s */
     const char *on_conflict;  /* retry */
