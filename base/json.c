@@ -51,6 +51,38 @@ static const char *reason(const json_error_t *error)
     return error->text;
 }
 
+/*
+ * jansson's lexer goes on when its buffer could not grow, and a number or a text then lacks bytes
+ * in its middle. So what it allocates is watched while it reads. Its allocator is one for the whole
+ * process: it is put back at once.
+ */
+static _Thread_local struct {
+    json_malloc_t real;
+    bool refused;
+} reading;
+
+static void *watched_malloc(size_t n_bytes)
+{
+    void *block = reading.real ? reading.real(n_bytes) : malloc(n_bytes);
+    reading.refused = reading.refused || !block;
+    return block;
+}
+
+static json_t *load(const char *bytes, size_t n_bytes, json_error_t *error)
+{
+    json_free_t release;
+    json_get_alloc_funcs(&reading.real, &release);
+    json_set_alloc_funcs(watched_malloc, release);
+    reading.refused = false;
+    json_t *value = json_loadb(bytes, n_bytes,
+                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, error);
+    json_set_alloc_funcs(reading.real, release);
+    if (!reading.refused)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
 bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out,
                struct fault *fault)
 {
@@ -58,8 +90,9 @@ bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out
     size_t too_deep = too_deep_at(bytes, n_bytes);
     if (too_deep < n_bytes)
         return report_depth(what, bytes, too_deep, fault);
-    json_t *value = json_loadb(bytes, n_bytes,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *value = load(bytes, n_bytes, &error);
+    if (!value && reading.refused)
+        return fault_no_memory(fault);
     if (!value)
         return fault_set(fault, FAULT_INVALID, "%s: line %d, column %d: %s", what, error.line,
                          error.column, reason(&error));
@@ -115,9 +148,12 @@ static char *write_reals(const json_t *value)
     for (size_t precision = 15; precision < 17; precision++) {
         char *text =
             json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(precision));
-        json_t *again =
-            text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, /* error= */ NULL) : NULL;
-        bool same = again && json_equal(value, again);
+        json_t *again = text ? load(text, strlen(text), /* error= */ NULL) : NULL;
+        if (!again) { /* no memory: other digits would be another text */
+            free(text);
+            return NULL;
+        }
+        bool same = json_equal(value, again);
         json_decref(again);
         if (same)
             return text;

@@ -13,7 +13,8 @@ enum {
 };
 
 /* Reads one value of any type. *out is yours to json_decref.
- * Fails with FAULT_INVALID and "line L, column C: reason"; what names the text in it. */
+ * Fails with FAULT_INVALID and "line L, column C: reason"; what names the text in it. Or with
+ * FAULT_EXHAUSTED. */
 MUST_CHECK bool json_read(const char *what, const char *bytes, size_t n_bytes, json_t **out,
                           struct fault *fault);
 

@@ -452,7 +452,7 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
                   pg_answer_fn *done, void *arg, struct fault *fault)
 {
     int n_statements = pg_pipeline_length(pipeline);
-    assert(!conn->done && !conn->up && n_statements > 0);
+    assert(!conn->done && !conn->up && (n_statements > 0 || !pg_pipeline_ok(pipeline)));
     if (!pg_pipeline_ok(pipeline) || !reserve(conn, n_statements))
         return fault_no_memory(fault);
     memset(conn->answer.results, 0, (size_t)n_statements * sizeof *conn->answer.results);

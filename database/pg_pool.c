@@ -139,7 +139,7 @@ static bool open_one(struct line *line)
 {
     struct member *member = calloc(1, sizeof *member);
     if (!member)
-        return false;
+        return fault_no_memory(&line->last);
     member->line = line;
     member->opening = true;
     if (!pg_conn_open(line->pool->base, &line->pool->options, on_up, member, &member->conn,

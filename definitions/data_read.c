@@ -100,6 +100,7 @@ static void read_keys(struct reading *reading, const struct yaml_tree *value,
         reading_error(reading, value, "%s: no column is given", reading_label(value));
         return;
     }
+    data->n_keys = 0; /* a wrong file may have both, key and where */
     data->keys = reading_take(reading, (size_t)value->n_children, sizeof *data->keys);
     if (!data->keys)
         return;

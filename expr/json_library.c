@@ -28,17 +28,24 @@ static int call_protected(lua_State *L, lua_CFunction body, void *arg)
     return lua_pcall(L, 1, 1, 0);
 }
 
+static int raise_fault(lua_State *L, const struct fault *fault)
+{
+    if (fault->kind == FAULT_EXHAUSTED)
+        return run_raise_no_memory(L);
+    return luaL_error(L, "%s", fault->text);
+}
+
 static int json_encode(lua_State *L)
 {
     struct fault fault;
     json_t *value = NULL;
     luaL_checkany(L, 1);
     if (!json_lua_read(L, 1, "value", &value, &fault))
-        return luaL_error(L, "%s", fault.text);
+        return raise_fault(L, &fault);
     char *chars = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
     json_decref(value);
     if (!chars)
-        return luaL_error(L, "no memory is left for JSON");
+        return run_raise_no_memory(L);
     int status = call_protected(L, push_chars, chars);
     free(chars);
     if (status != LUA_OK)
@@ -55,7 +62,7 @@ static int json_decode(lua_State *L)
     const char *bytes = luaL_checklstring(L, 1, &length);
     run_charge(L, (int64_t)(length / 8));
     if (!json_lua_parse("json.decode", bytes, length, &value, &fault))
-        return luaL_error(L, "%s", fault.text);
+        return raise_fault(L, &fault);
     int status = call_protected(L, push_value, value);
     json_decref(value);
     return status == LUA_OK ? 1 : lua_error(L);

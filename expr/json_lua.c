@@ -1,6 +1,7 @@
 #include "json_lua.h"
 
 #include "run.h"
+#include "utf8.h"
 
 #include <assert.h>
 #include <lauxlib.h>
@@ -328,6 +329,8 @@ static json_t *read_value(struct reader *reader, int index, const struct part *p
         if (reader->string_bytes > STRING_BYTES_MAX)
             return refuse(reader, part, "is more text than fits");
         json_t *string = json_stringn(bytes, length);
+        if (!string && utf8_prefix(bytes, length, length) == length)
+            return no_memory(reader);
         return string ? string : refuse(reader, part, "is not UTF-8 text");
     }
     case LUA_TLIGHTUSERDATA:

@@ -279,6 +279,14 @@ void run_charge(lua_State *L, int64_t units)
         raise_spent(run, 1);
 }
 
+int run_raise_no_memory(lua_State *L)
+{
+    struct run *run = sandbox_of(L)->run;
+    if (run && run->L == L)
+        run_memory_refused(run, RUN_STATE_MEMORY, /* is_final= */ true);
+    return luaL_error(L, "%s", limit_words(RUN_STATE_MEMORY));
+}
+
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault)
 {
     const char *place = run->place[0] ? run->place : fallback;

@@ -85,6 +85,8 @@ void run_memory_refused(struct run *run, enum run_limit limit, bool is_final);
 
 /* Called by the allocator too: a table's keys collide. */
 void run_collided(struct run *run);
+/* For C functions that lack memory which is not Lua's: the run is spent. Raises. */
+int run_raise_no_memory(lua_State *L);
 
 /* Sets the fault for a spent run. fallback is the place if none is known. Returns false. */
 bool run_fault(const struct run *run, const char *fallback, struct fault *fault);

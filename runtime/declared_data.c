@@ -6,6 +6,13 @@ enum {
     ORDER_BYTES_MAX = 16 << 10,
 };
 
+/* A key that gives no value is the definition's mistake, but for memory. */
+static void tell_as_invalid(struct fault *fault)
+{
+    if (fault->kind != FAULT_EXHAUSTED)
+        fault->kind = FAULT_INVALID;
+}
+
 /* Evaluates the value of one key column as text. */
 static bool key_text(const struct execution *execution, const struct data_plan *plan, int k,
                      struct scope *scope, struct region *region, const char **out,
@@ -19,7 +26,7 @@ static bool key_text(const struct execution *execution, const struct data_plan *
     if (!buffer)
         return fault_no_memory(fault);
     if (!expression_evaluate(plan->values[k], scope, fault)) {
-        fault->kind = FAULT_INVALID;
+        tell_as_invalid(fault);
         return false;
     }
     bool ok = row_lua_to_cell(L, lua_gettop(L), column, region, &cell, fault);
@@ -27,7 +34,7 @@ static bool key_text(const struct execution *execution, const struct data_plan *
     if (ok && cell.kind == CELL_NULL)
         ok = fault_set(fault, FAULT_INVALID, "it is nil");
     if (!ok) {
-        fault->kind = FAULT_INVALID;
+        tell_as_invalid(fault);
         return fault_prefix(fault, "%s:%d: data.%s, key %s", execution->workflow->definition->file,
                             declaration->keys[k].value.line, declaration->name, column->name);
     }

@@ -6,6 +6,7 @@ int duration_tests(void);
 int fault_tests(void);
 int json_tests(void);
 int log_tests(void);
+int memory_tests(void);
 int region_tests(void);
 int text_tests(void);
 int utf8_tests(void);

@@ -2,6 +2,7 @@
 #include "database_tests.h"
 #include "desk.h"
 
+#include "allocation.h"
 #include "clock.h"
 
 #include <setjmp.h>
@@ -37,6 +38,26 @@ static void each_statement_has_its_result(void **state)
     assert_string_equal(PQcmdTuples(answer.results[3]), "2");
     pg_answer_done(&answer);
     assert_true(pg_conn_is_idle(conn));
+    pg_conn_close(conn);
+}
+
+/* Even when not one statement found room in it. */
+static void a_pipeline_that_lacked_memory_is_refused(void **state)
+{
+    struct desk *desk = *state;
+    struct pg_conn *conn = desk_connect(desk);
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct fault fault = {.kind = FAULT_NONE};
+    char value[64];
+    assert_non_null(pipeline);
+    allocation_fail(ALLOCATION_OF_OURS, 1, 1);
+    pg_pipeline_add(pipeline, PG_PREPARED, "SELECT 1", 0, NULL);
+    assert_int_equal(allocation_stop(), 1);
+    assert_false(pg_conn_send(conn, pipeline, 0, NULL, NULL, &fault));
+    assert_int_equal(fault.kind, FAULT_EXHAUSTED);
+    pg_pipeline_free(pipeline);
+    desk_run(desk, conn, "SELECT 2", value);
+    assert_string_equal(value, "2");
     pg_conn_close(conn);
 }
 
@@ -522,6 +543,7 @@ int pg_conn_tests(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_statement_has_its_result),
+        TEST(a_pipeline_that_lacked_memory_is_refused),
         TEST(an_error_in_the_middle_ends_the_pipeline_alone),
         TEST(a_failure_at_the_sync_is_not_overlooked),
         TEST(an_answer_that_comes_in_one_piece_is_drained),

@@ -327,6 +327,72 @@ static void a_pool_waits_for_a_database_that_is_away(void **state)
     pg_pool_free(pool);
 }
 
+/* Whichever statement it is, prepared or not: the transaction ends as after an error of its own. */
+static void a_statement_fails_as_ordered(void **state)
+{
+    struct bench *bench = *state;
+    for (int unnamed = 0; unnamed < 2; unnamed++) {
+        struct pg_conn *conn = connect_through(bench, unnamed);
+        commit_is_fine(bench, conn);
+        for (int i = 0; i < 3; i++) {
+            struct pg_answer answer;
+            pg_proxy_fail_statement(bench->proxy, "40001", i);
+            write_and_commit(bench, conn, &answer);
+            assert_false(answer.connection_lost);
+            assert_string_equal(answer.fault.sqlstate, "40001");
+            assert_int_equal(answer.failed, i);
+            assert_int_equal(pg_proxy_n_struck(bench->proxy), 1);
+            pg_answer_done(&answer);
+            if (pg_conn_is_idle(conn)) /* nothing had begun */
+                continue;
+            desk_add(bench->desk, "ROLLBACK");
+            desk_send(bench->desk, conn, &answer);
+            pg_answer_done(&answer);
+        }
+        commit_is_fine(bench, conn);
+        pg_conn_close(conn);
+        rows_are(bench, 2 * (unnamed + 1));
+    }
+}
+
+static void a_server_that_shuts_down_says_so(void **state)
+{
+    struct bench *bench = *state;
+    struct pg_conn *conn = connect_through(bench, false);
+    struct pg_answer answer;
+    pg_proxy_fail_statement(bench->proxy, "57P01", 1);
+    write_and_commit(bench, conn, &answer);
+    assert_true(answer.connection_lost);
+    assert_string_equal(answer.fault.sqlstate, "57P01");
+    pg_answer_done(&answer);
+    pg_conn_close(conn);
+    rows_are(bench, 0);
+}
+
+/* The last message before the answer is whole is the end of the server's turn. */
+static void a_cut_before_an_answer_loses_it(void **state)
+{
+    struct bench *bench = *state;
+    int n_kept = 0;
+    int i = 0;
+    for (; i < 100; i++) {
+        struct pg_conn *conn = connect_through(bench, true);
+        struct pg_answer answer;
+        pg_proxy_strike(bench->proxy, PG_PROXY_CUT_BEFORE_ANSWER, i, 1);
+        write_and_commit(bench, conn, &answer);
+        bool struck = pg_proxy_n_struck(bench->proxy) == 1;
+        assert_int_equal(answer.connection_lost, struck);
+        pg_proxy_strike(bench->proxy, PG_PROXY_CUT_BEFORE_ANSWER, 0, 0);
+        pg_answer_done(&answer);
+        pg_conn_close(conn);
+        n_kept++; /* one Sync for all: the server had committed before it said anything */
+        if (!struck)
+            break;
+    }
+    assert_in_range(i, 6, 99);
+    rows_are(bench, n_kept);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, clear)
 
 int pg_proxy_tests(void)
@@ -340,6 +406,9 @@ int pg_proxy_tests(void)
         TEST(before_its_sync_a_server_is_active_and_reads),
         TEST(a_frozen_connection_ends_by_the_clients_time_limit),
         TEST(a_cut_before_sync_keeps_no_unfinished_transaction),
+        TEST(a_statement_fails_as_ordered),
+        TEST(a_server_that_shuts_down_says_so),
+        TEST(a_cut_before_an_answer_loses_it),
         TEST(a_pool_waits_for_a_database_that_is_away),
     };
     return cmocka_run_group_tests_name("pg_proxy", tests, set_up, tear_down);

@@ -253,6 +253,23 @@ static void a_file_that_attacks_is_refused_at_once(void **state)
     text_done(&source);
 }
 
+/* So many columns that the second list of them would end far behind its memory. */
+static void both_a_key_and_a_where_are_refused(void **state)
+{
+    static const char *const parts[] = {"    key:\n", "    where:\n"};
+    struct text source;
+    text_init(&source, 1 << 20);
+    text_add_chars(&source, "workflow: a\nstart: b\nactivities: {b: {}}\n"
+                            "data:\n  d:\n    table: t\n    list: true\n");
+    for (int i = 0; i < 2; i++) {
+        text_add_chars(&source, parts[i]);
+        for (int k = 0; k < 300; k++)
+            text_addf(&source, "      c%d: %d\n", k, k);
+    }
+    assert_non_null(strstr(reading_fixture_refuse(*state, text_chars(&source)), "key"));
+    text_done(&source);
+}
+
 static int set_up(void **state)
 {
     static struct reading_fixture fixture;
@@ -282,6 +299,7 @@ int definition_read_tests(void)
         cmocka_unit_test(lua_errors_have_the_line_of_the_file),
         cmocka_unit_test(a_line_number_is_right_far_down),
         cmocka_unit_test(a_file_that_attacks_is_refused_at_once),
+        cmocka_unit_test(both_a_key_and_a_where_are_refused),
     };
     return cmocka_run_group_tests_name("definition_read", tests, set_up, tear_down);
 }

@@ -10,6 +10,7 @@ int main(void)
     n_failed += definition_read_tests();
     n_failed += definition_check_tests();
     n_failed += definition_input_tests();
+    n_failed += memory_tests();
     n_failed += corpus_tests();
     return n_failed > 0;
 }

@@ -9,3 +9,4 @@ int lock_queue_tests(void);
 int lock_queue_model_tests(void);
 int lock_sql_tests(void);
 int lock_sql_wait_tests(void);
+int memory_tests(void);

@@ -36,6 +36,8 @@ static const struct {
     {"freeze", freeze_tests},
     {"loss", loss_tests},
     {"lost_answer", lost_answer_tests},
+    {"bad_answer", bad_answer_tests},
+    {"memory", memory_tests},
     {"hosts", hosts_tests},
     {"hostile", hostile_tests},
     {"neighbours", neighbours_tests},

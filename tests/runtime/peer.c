@@ -109,6 +109,13 @@ int64_t stage_n_waiting(PGconn *conn)
     return fixture_int(conn, sql);
 }
 
+void stage_until_nothing_held(PGconn *conn)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql, "SELECT count(*) = 0 %s", ADVISORY);
+    fixture_eventually_true(conn, sql, 5000);
+}
+
 static void ask_if_held(const char *path, char sql[HELD_BYTES])
 {
     snprintf(sql, HELD_BYTES,
@@ -221,7 +228,7 @@ struct workflow *peer_publish(struct peer *peer, const struct recipe *recipe)
              "data:\n"
              "  row:\n"
              "    table: counter\n"
-             "    key: { id: input.id }\n"
+             "    key: { id: \"%s\" }\n"
              "start: act\n"
              "activities:\n"
              "  act:\n"
@@ -232,8 +239,8 @@ struct workflow *peer_publish(struct peer *peer, const struct recipe *recipe)
              "    on-conflict: %s\n"
              "    script: |\n"
              "      %s\n",
-             name, *context ? "    lock-context: '" : "", context, *context ? "'\n" : "",
-             or (recipe->waiting, "5s"), or (recipe->acquire, "10s"),
+             name, or (recipe->key, "input.id"), *context ? "    lock-context: '" : "", context,
+             *context ? "'\n" : "", or (recipe->waiting, "5s"), or (recipe->acquire, "10s"),
              or (recipe->on_conflict, "retry"),
              or (recipe->script, "data.row.value = data.row.value + 1"));
     problems_init(&problems);

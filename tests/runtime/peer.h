@@ -31,6 +31,7 @@ int64_t stage_total(const struct stage *stage); /* of all counters */
 /* Advisory locks of latchkey's sessions and others in this database. */
 int64_t stage_n_granted(PGconn *conn);
 int64_t stage_n_waiting(PGconn *conn);
+void stage_until_nothing_held(PGconn *conn);           /* by anybody */
 void stage_until_held(PGconn *conn, const char *path); /* exclusively */
 void stage_until_waiting(PGconn *conn, int64_t n);     /* at least so many wait in PostgreSQL */
 
@@ -59,6 +60,7 @@ void peer_must(const struct peer *peer, bool ok, const char *what);
 struct recipe {
     const char *name;         /* count */
     const char *lock_context; /* input.path or {"message", input.id}; "" = none: the whole system */
+    const char *key;          /* of row, without double quotes; input.id */
     const char *waiting;      /* 5s */
     const char *acquire;      /* 10s */
     const char *on_conflict;  /* retry */

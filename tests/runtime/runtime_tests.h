@@ -2,8 +2,10 @@
 #pragma once
 
 int answer_size_tests(void);
+int bad_answer_tests(void);
 int batch_tests(void);
 int chain_tests(void);
+int memory_tests(void);
 int decimal_tests(void);
 int definition_hosts_tests(void);
 int definition_publish_tests(void);
