@@ -392,7 +392,7 @@ static void a_host_that_lost_its_listening_connection_catches_up(void **state)
     peer_turn_until_true(&peer, stage->conn,
                          "SELECT count(pg_terminate_backend(pid)) = 1 FROM pg_stat_activity"
                          " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                         " AND query ~ '^SELECT asked, done'",
+                         " AND query ~ '^SELECT coalesce.* FROM .*reload'",
                          PATIENCE_MS);
     peer_publish(&other, &(struct recipe){.script = "data.row.value = 7"});
     wanted.version = 2;
