@@ -177,6 +177,26 @@ static void a_lone_run_has_at_most_three_connections(void **state)
     program_done(&second);
 }
 
+/* A role that may have few connections: as a server that is full, the server says 53300. Callers
+ * want more than there are, so some wait for one before they have any, and others hold one. */
+static void a_full_server_is_waited_for_like_a_lock(void **state)
+{
+    struct sample_database *database = *state;
+    char conninfo[2 * FIXTURE_CONNINFO_BYTES], role[64];
+    fixture_text(database->conn, "SELECT 'few_' || current_database()", role, sizeof role);
+    fixture_execf(
+        database->conn,
+        "CREATE ROLE %s LOGIN PASSWORD 'x' CONNECTION LIMIT 3;"
+        "DO $$ BEGIN EXECUTE 'GRANT CREATE ON DATABASE ' || current_database() || ' TO %s';"
+        " END $$; GRANT ALL ON ALL TABLES IN SCHEMA public TO %s;"
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO %s",
+        role, role, role, role);
+    snprintf(conninfo, sizeof conninfo, "%s user=%s password=x", database->conninfo, role);
+    setenv("LATCHKEY_DATABASE", conninfo, 1);
+    pay_at_once(database, FILES "/invoice-payment.yaml", 20, 1);
+    fixture_execf(database->conn, "DROP OWNED BY %s; DROP ROLE %s", role, role);
+}
+
 int invoice_payment_tests(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, sample_database_tear_down)
@@ -187,6 +207,7 @@ int invoice_payment_tests(void)
         TEST(a_caller_who_does_not_wait_is_told_so),
         TEST(without_the_lock_it_is_paid_twice),
         TEST(a_lone_run_has_at_most_three_connections),
+        TEST(a_full_server_is_waited_for_like_a_lock),
     };
     return cmocka_run_group_tests_name("invoice_payment", tests, NULL, NULL);
 }
