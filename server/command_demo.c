@@ -21,7 +21,7 @@ struct demo_outcome {
     int64_t wrong;
 };
 
-/* Two tables, since few samples turn anybody away. */
+/* The columns of those turned away only where a sample expects any. */
 static void print_head(const struct demo_sample *sample)
 {
     printf("%-20s  %-20s  %10s ", "definition", "", "completed");
