@@ -4,8 +4,9 @@
  * inside pg_pool_take.
  *
  *   request --> idle connection? lend it
+ *           --> none at all, and none to be had? take over what the other line has idle
  *           --> room for one more? open it; on failure wait (backoff) and try again while somebody
- * asks
+ *               asks
  */
 #include "pg_pool.h"
 
@@ -128,6 +129,7 @@ static void on_up(struct pg_conn *conn, const struct fault *fault, void *arg)
             fail_all(line, &copy);
         else if (!line->backing_off)
             back_off(line);
+        dispatch_soon(line);
         return;
     }
     line->pool->server_version = pg_conn_server_version(conn);
@@ -169,6 +171,41 @@ static struct member *find_idle(struct line *line)
     return NULL;
 }
 
+static struct line *other_line(const struct line *line)
+{
+    return &line->pool->lines[line == &line->pool->lines[PG_POOL_ORDINARY] ? PG_POOL_RESERVED
+                                                                           : PG_POOL_ORDINARY];
+}
+
+/* On a server that is full, hosts that each keep one idle connection and want a second one would
+ * wait for each other for ever. So a line that has none and gets none takes over an idle one. The
+ * reserved line goes first: its needs are short, and others may wait for a look-up. */
+static struct member *take_over(struct line *line)
+{
+    struct line *other = other_line(line);
+    if (line->n_open > 0 || !line->backoff_us ||
+        (other == &line->pool->lines[PG_POOL_RESERVED] && other->n_requests))
+        return NULL;
+    struct member *member = find_idle(other);
+    if (!member)
+        return NULL;
+    LIST_REMOVE(member, link);
+    other->n_open--;
+    other->n_idle--;
+    member->line = line;
+    LIST_INSERT_HEAD(&line->members, member, link);
+    line->n_open++;
+    line->n_idle++;
+    return member;
+}
+
+static void lend_to_first(struct line *line, struct member *member)
+{
+    member->lent = true;
+    line->n_idle--;
+    answer(TAILQ_FIRST(&line->requests), member->conn, NULL);
+}
+
 static void on_dispatch(evutil_socket_t fd, short what, void *arg)
 {
     struct line *line = arg;
@@ -177,10 +214,10 @@ static void on_dispatch(evutil_socket_t fd, short what, void *arg)
     while (!TAILQ_EMPTY(&line->requests)) {
         struct member *member = find_idle(line);
         if (!member)
+            member = take_over(line);
+        if (!member)
             break;
-        member->lent = true;
-        line->n_idle--;
-        answer(TAILQ_FIRST(&line->requests), member->conn, NULL);
+        lend_to_first(line, member);
     }
     while (!line->backing_off && line->n_requests > line->n_opening && line->n_open < line->max) {
         if (line->backoff_us && line->n_opening) /* the last attempt failed: one probe at a time */
@@ -207,8 +244,14 @@ static void on_request_timeout(evutil_socket_t fd, short what, void *arg)
     struct pg_request *request = arg;
     struct line *line = request->line;
     struct fault fault;
+    /* A connection that has just come up or back is about to be dispatched. */
+    struct member *member = TAILQ_FIRST(&line->requests) == request ? find_idle(line) : NULL;
     (void)fd;
     (void)what;
+    if (member) {
+        lend_to_first(line, member);
+        return;
+    }
     if (line->backoff_us && line->last.kind)
         fault = line->last;
     else
@@ -261,7 +304,8 @@ static void take_back(struct pg_pool *pool, struct pg_conn *conn, bool usable)
             pg_conn_on_notify(conn, NULL, NULL);
             if (!usable || !pg_conn_is_idle(conn))
                 forget_member(member);
-            dispatch_soon(line);
+            dispatch_soon(&pool->lines[PG_POOL_RESERVED]);
+            dispatch_soon(&pool->lines[PG_POOL_ORDINARY]);
             return;
         }
     }
@@ -298,7 +342,15 @@ int pg_pool_max(const struct pg_pool *pool)
 const struct fault *pg_pool_trouble(const struct pg_pool *pool)
 {
     const struct line *line = &pool->lines[PG_POOL_ORDINARY];
-    return line->backoff_us && line->last.kind ? &line->last : NULL;
+    const struct member *member;
+    if (!line->backoff_us || !line->last.kind)
+        return NULL;
+    LIST_FOREACH(member, &line->members, link)
+    {
+        if (!member->opening && !pg_conn_is_broken(member->conn))
+            return NULL;
+    }
+    return &line->last;
 }
 
 int pg_pool_server_version(const struct pg_pool *pool)

@@ -1,7 +1,8 @@
 /*
  * The connections of one host: opened on demand up to a limit, replaced when they break,
  * reconnected with backoff and jitter. One is opened first and reserved for the host's own short
- * needs.
+ * needs. Only when there is no other and none can be opened, the server being full, does it serve
+ * all needs in turn.
  */
 #pragma once
 #include "pg_conn.h"
@@ -53,8 +54,8 @@ int pg_pool_n_free(const struct pg_pool *pool);
 int pg_pool_n_open(const struct pg_pool *pool);
 int pg_pool_max(const struct pg_pool *pool);
 
-/* Why no connection can be made at present: the failure of the last attempt; NULL if it succeeded.
- * Borrowed until the loop turns. */
+/* Why there is no ordinary connection and none can be made at present: the failure of the last
+ * attempt. NULL while there is one. Borrowed until the loop turns. */
 const struct fault *pg_pool_trouble(const struct pg_pool *pool);
 
 /* 0 until a connection was up. */

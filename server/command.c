@@ -73,9 +73,10 @@ const struct command_row commands[] = {
      "psql     starts it and opens psql; arguments after -- go to psql",
      command_db},
     {COMMAND_DEMO, "demo", "[NAME]", 0, 1, "show a sample with and without locks",
-     "Runs the variants of a sample over four host processes and prints what was lost. Uses an\n"
-     "embedded PostgreSQL of its own and removes it afterwards, unless a database is named. The\n"
-     "sample is message-read.",
+     "Runs the variants of a sample over several host processes and prints what went wrong. Uses\n"
+     "an embedded PostgreSQL of its own and removes it afterwards, unless a database is named. "
+     "The\n"
+     "samples are message-read, which is the default, invoice-payment and package-latest.",
      command_demo},
     {COMMAND_HELP, "help", "[COMMAND]", 0, 1, "show this, or help on a command",
      "Shows the commands, or the options of one.", command_help},

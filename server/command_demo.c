@@ -1,10 +1,9 @@
 #include "command.h"
 #include "command_line.h"
 #include "demo_place.h"
+#include "demo_sample.h"
 #include "run_hosts.h"
-#include "sample_texts.h"
 #include "session.h"
-#include "spelling.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -12,156 +11,138 @@
 #include <string.h>
 
 enum {
-    HOSTS = 4,
-    CONCURRENCY = 64,
     QUICK_DIVISOR = 5,
-};
-
-struct demo_variant {
-    const char *file;
-    const char *words;
-    int64_t count;
-    bool exact; /* its counter must be right */
-};
-
-struct demo {
-    const char *name;
-    const char *words;
-    const char *vary;
-    const char *reset;                   /* before each variant */
-    const char *counter;                 /* what was counted since */
-    const struct demo_variant *variants; /* ended by one without a file */
-};
-
-static const struct demo_variant message_read[] = {
-    {"unlocked.yaml", "no lock", 1000, false},
-    {"system-wide.yaml", "one lock for all", 200, true},
-    {"lock-context.yaml", "a lock per message", 1000, true},
-    {"message-read.yaml", "the same, no delay", 5000, true},
-    {.file = NULL},
-};
-
-static const struct demo demos[] = {
-    {"message-read",
-     "Readers of 10 messages, by 4 host processes. Each loads a message's counter, adds one and\n"
-     "saves it; in the first three it takes 5 ms over that.",
-     "message_id=1..10", "UPDATE message SET read = 0 WHERE read <> 0",
-     "SELECT coalesce(sum(read), 0)::bigint FROM message", message_read},
-    {.name = NULL},
 };
 
 struct demo_outcome {
     const struct demo_variant *variant;
     struct run_totals totals;
     int64_t counter;
+    int64_t wrong;
 };
 
-static const struct demo *find_demo(const char *name, struct fault *fault)
+/* The columns of those turned away only where a sample expects any. */
+static void print_head(const struct demo_sample *sample)
 {
-    struct spelling spelling = {0};
-    for (const struct demo *demo = demos; demo->name; demo++) {
-        if (strcmp(demo->name, name) == 0)
-            return demo;
-        spelling_consider(&spelling, name, demo->name);
-    }
-    if (spelling.nearest)
-        fault_set(fault, FAULT_INVALID, "there is no demo '%s'; did you mean '%s'?", name,
-                  spelling.nearest);
-    else
-        fault_set(fault, FAULT_INVALID, "there is no demo '%s'; there is %s", name, demos[0].name);
-    return NULL;
+    printf("%-20s  %-20s  %10s ", "definition", "", "completed");
+    if (sample->turns_away)
+        printf("%10s %10s ", "locked", "blocked");
+    printf("%10s %10s %10s %10s\n", sample->counter_name, sample->wrong_name, "per second",
+           "p99 ms");
 }
 
-static int64_t lost(const struct demo_outcome *outcome)
+static void print_row(const struct demo_sample *sample, const struct demo_outcome *outcome)
 {
-    return outcome->totals.counts[STATUS_COMPLETED] - outcome->counter;
-}
-
-static void print_head(void)
-{
-    printf("%-18s  %-18s  %10s %10s %10s %10s %10s\n", "definition", "", "completed", "counter",
-           "lost", "per second", "p99 ms");
-}
-
-static void print_row(const struct demo_outcome *outcome)
-{
-    printf("%-18s  %-18s  %10ld %10lld %10lld %10.0f %10.1f\n", outcome->variant->file,
-           outcome->variant->words, outcome->totals.counts[STATUS_COMPLETED],
-           (long long)outcome->counter, (long long)lost(outcome),
+    const long *counts = outcome->totals.counts;
+    printf("%-20s  %-20s  %10ld ", outcome->variant->file, outcome->variant->words,
+           counts[STATUS_COMPLETED]);
+    if (sample->turns_away)
+        printf("%10ld %10ld ", counts[STATUS_LOCKED], counts[STATUS_BLOCKED]);
+    printf("%10lld %10lld %10.0f %10.1f\n", (long long)outcome->counter, (long long)outcome->wrong,
            run_totals_per_second(&outcome->totals),
            run_totals_percentile_ms(&outcome->totals, 0.99));
     fflush(stdout);
 }
 
-static json_t *row_to_json(const struct demo_outcome *outcome)
+/* The two columns of the sample bear its own names, with underscores. */
+static bool add_number(json_t *row, const char *name, int64_t number)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "definition", outcome->variant->file,
-                     "count", (json_int_t)run_totals_count(&outcome->totals), "completed",
-                     (json_int_t)outcome->totals.counts[STATUS_COMPLETED], "counter",
-                     (json_int_t)outcome->counter, "lost", (json_int_t)lost(outcome), "per_second",
-                     run_totals_per_second(&outcome->totals), "p99_ms",
-                     run_totals_percentile_ms(&outcome->totals, 0.99));
+    char key[32];
+    snprintf(key, sizeof key, "%s", name);
+    for (char *at = key; (at = strchr(at, ' '));)
+        *at = '_';
+    return json_object_set_new(row, key, json_integer(number)) == 0;
 }
 
-static bool load_schema(struct demo_place *place, const struct demo *demo, struct fault *fault)
+static bool add_row(const struct demo_sample *sample, const struct demo_outcome *outcome,
+                    json_t *rows, struct fault *fault)
 {
-    char name[128];
-    snprintf(name, sizeof name, "%s/schema.sql", demo->name);
-    return demo_place_run(place, sample_text_find(name), fault);
+    const struct run_totals *totals = &outcome->totals;
+    json_t *row = json_pack("{s:s, s:I, s:I, s:I, s:I}", "definition", outcome->variant->file,
+                            "count", (json_int_t)run_totals_count(totals), "completed",
+                            (json_int_t)totals->counts[STATUS_COMPLETED], "locked",
+                            (json_int_t)totals->counts[STATUS_LOCKED], "blocked",
+                            (json_int_t)totals->counts[STATUS_BLOCKED]);
+    bool ok =
+        row && add_number(row, sample->counter_name, outcome->counter) &&
+        add_number(row, sample->wrong_name, outcome->wrong) &&
+        json_object_set_new(row, "per_second", json_real(run_totals_per_second(totals))) == 0 &&
+        json_object_set_new(row, "p99_ms", json_real(run_totals_percentile_ms(totals, 0.99))) ==
+            0 &&
+        json_array_append(rows, row) == 0;
+    json_decref(row);
+    return ok || fault_no_memory(fault);
 }
 
-static bool run_plan_of(const struct demo *demo, const struct demo_variant *variant, bool quick,
-                        struct run_plan **out, struct fault *fault)
+static bool run_plan_of(struct demo_place *place, const struct demo_sample *sample,
+                        const struct demo_variant *variant, bool quick, struct run_plan **out,
+                        struct fault *fault)
 {
+    struct text inputs;
     struct run_plan_source source = {
-        .varies = &demo->vary,
-        .n_varies = 1,
+        .varies = &sample->vary,
+        .n_varies = sample->vary ? 1 : 0,
         .count = quick ? variant->count / QUICK_DIVISOR : variant->count,
     };
-    return run_plan_new(&source, out, fault);
+    text_init(&inputs, 1024);
+    bool ok =
+        !sample->inputs || demo_place_write(place, sample->name, sample->inputs, &inputs, fault);
+    if (sample->inputs)
+        source.inputs_file = text_chars(&inputs);
+    ok = ok && run_plan_new(&source, out, fault);
+    text_done(&inputs);
+    return ok;
 }
 
 static bool run_variant(const struct command_line *line, struct demo_place *place,
-                        const struct demo *demo, struct demo_outcome *outcome, int *signal_number,
-                        struct fault *fault)
+                        const struct demo_sample *sample, struct demo_outcome *outcome,
+                        int *signal_number, struct fault *fault)
 {
     struct text file;
     struct run_hosts_options options = {
         .base = place->base,
         .conninfo = text_chars(&place->conninfo),
         .schema = place->schema,
-        .n_hosts = HOSTS,
-        .concurrency = CONCURRENCY,
+        .n_hosts = sample->n_hosts,
+        .concurrency = sample->concurrency,
         .pool = SESSION_POOL_DEFAULT,
         .quiet = command_line_has(line, OPTION_QUIET),
     };
     text_init(&file, 1024);
     run_totals_init(&outcome->totals);
-    bool ok = demo_place_write(place, demo->name, outcome->variant->file, &file, fault) &&
-              demo_place_run(place, demo->reset, fault) &&
-              run_plan_of(demo, outcome->variant, command_line_has(line, OPTION_QUICK),
+    bool ok = demo_place_write(place, sample->name, outcome->variant->file, &file, fault) &&
+              demo_place_run(place, sample->reset, fault) &&
+              run_plan_of(place, sample, outcome->variant, command_line_has(line, OPTION_QUICK),
                           &options.plan, fault);
     options.target = text_chars(&file);
-    ok = ok && run_hosts(&options, &outcome->totals, signal_number, fault) &&
-         demo_place_number(place, demo->counter, &outcome->counter, fault);
+    ok = ok && run_hosts(&options, &outcome->totals, signal_number, fault);
+    int64_t n_completed = outcome->totals.counts[STATUS_COMPLETED];
+    ok = ok && demo_place_number(place, sample->counter, NULL, &outcome->counter, fault) &&
+         demo_place_number(place, sample->wrong, &n_completed, &outcome->wrong, fault);
     run_plan_free(options.plan);
     text_done(&file);
     return ok;
 }
 
-/* The worst exit code: a locked variant that lost something is our own failure. */
-static int exit_code_of(const struct demo_outcome *outcome)
+/* The worst exit code: a locked variant that left something wrong is our own failure. What is
+ * unknown may have been done without being counted. */
+static int exit_code_of(const struct demo_sample *sample, const struct demo_outcome *outcome)
 {
     if (outcome->variant->exact &&
-        (lost(outcome) > 0 || -lost(outcome) > outcome->totals.counts[STATUS_UNKNOWN])) {
-        fprintf(stderr, "latchkey: the counter of %s is wrong\n", outcome->variant->file);
+        (outcome->wrong > 0 || -outcome->wrong > outcome->totals.counts[STATUS_UNKNOWN])) {
+        fprintf(stderr, "latchkey: %s left %lld %s\n", outcome->variant->file,
+                (long long)outcome->wrong, sample->wrong_name);
         return 1;
     }
+    enum execution_status worst = execution_status_worst(outcome->totals.counts);
+    if (sample->turns_away && (worst == STATUS_LOCKED || worst == STATUS_BLOCKED))
+        return 0;
     run_totals_print_reasons(&outcome->totals, stderr);
     return run_totals_exit_code(&outcome->totals);
 }
 
-static int play(const struct command_line *line, struct demo_place *place, const struct demo *demo)
+static int play(const struct command_line *line, struct demo_place *place,
+                const struct demo_sample *sample)
 {
     struct fault fault;
     int exit_code = 0;
@@ -169,19 +150,20 @@ static int play(const struct command_line *line, struct demo_place *place, const
     bool as_json = command_line_has(line, OPTION_JSON);
     json_t *rows = json_array();
     struct demo_outcome *outcome = calloc(1, sizeof *outcome);
-    bool ok = rows && outcome ? load_schema(place, demo, &fault) : fault_no_memory(&fault);
+    bool ok =
+        rows && outcome ? demo_place_load(place, sample->name, &fault) : fault_no_memory(&fault);
     if (ok && !as_json)
-        print_head();
-    for (const struct demo_variant *variant = demo->variants; ok && variant->file && !signal_number;
-         variant++) {
+        print_head(sample);
+    for (const struct demo_variant *variant = sample->variants;
+         ok && variant->file && !signal_number; variant++) {
         outcome->variant = variant;
-        ok = run_variant(line, place, demo, outcome, &signal_number, &fault);
+        ok = run_variant(line, place, sample, outcome, &signal_number, &fault) &&
+             add_row(sample, outcome, rows, &fault);
         if (!ok)
             break;
-        json_array_append_new(rows, row_to_json(outcome));
         if (!as_json)
-            print_row(outcome);
-        int code = exit_code_of(outcome);
+            print_row(sample, outcome);
+        int code = exit_code_of(sample, outcome);
         exit_code = exit_code ? exit_code : code;
     }
     if (as_json)
@@ -198,9 +180,9 @@ int command_demo(const struct command_line *line)
     struct fault fault;
     struct demo_place place;
     int exit_code;
-    const struct demo *demo =
-        find_demo(line->n_arguments ? line->arguments[0] : demos[0].name, &fault);
-    if (!demo)
+    const struct demo_sample *sample =
+        demo_sample_find(line->n_arguments ? line->arguments[0] : demo_samples[0].name, &fault);
+    if (!sample)
         return command_fail(&fault);
     struct event_base *base = session_new_loop();
     if (!base) {
@@ -212,9 +194,9 @@ int command_demo(const struct command_line *line)
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    command_say(line, "%s", demo->words);
+    command_say(line, "%s", sample->words);
     if (demo_place_open(line, base, &place, &fault))
-        exit_code = play(line, &place, demo);
+        exit_code = play(line, &place, sample);
     else
         exit_code = command_fail(&fault);
     demo_place_close(&place);

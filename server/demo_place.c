@@ -140,14 +140,31 @@ bool demo_place_run(struct demo_place *place, const char *script, struct fault *
     return pg_conn_run_script(place->conn, script, fault);
 }
 
-bool demo_place_number(struct demo_place *place, const char *query, int64_t *out,
-                       struct fault *fault)
+bool demo_place_load(struct demo_place *place, const char *sample, struct fault *fault)
+{
+    static const char *const files[] = {"schema.sql", "check.sql"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s/%s", sample, files[i]);
+        const char *script = sample_text_find(name);
+        if (script && !demo_place_run(place, script, fault))
+            return fault_prefix(fault, "%s", name);
+    }
+    return true;
+}
+
+bool demo_place_number(struct demo_place *place, const char *query, const int64_t *param,
+                       int64_t *out, struct fault *fault)
 {
     struct pg_answer answer;
+    char text[24];
+    const char *params[] = {text};
     struct pg_pipeline *pipeline = pg_pipeline_new();
     if (!pipeline)
         return fault_no_memory(fault);
-    pg_pipeline_add(pipeline, PG_UNNAMED, query, 0, NULL);
+    if (param)
+        snprintf(text, sizeof text, "%lld", (long long)*param);
+    pg_pipeline_add(pipeline, PG_UNNAMED, query, param ? 1 : 0, params);
     bool ok = pg_conn_call(place->base, place->conn, pipeline, ANSWER_US, &answer, fault);
     if (ok) {
         *out = strtoll(PQgetvalue(answer.results[0], 0, 0), NULL, 10);

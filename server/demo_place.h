@@ -35,6 +35,9 @@ MUST_CHECK bool demo_place_write(struct demo_place *place, const char *sample, c
 /* Runs a script. */
 MUST_CHECK bool demo_place_run(struct demo_place *place, const char *script, struct fault *fault);
 
-/* The single number that a query gives. */
-MUST_CHECK bool demo_place_number(struct demo_place *place, const char *query, int64_t *out,
-                                  struct fault *fault);
+/* Runs the sample's schema.sql, and its check.sql if it has one. */
+MUST_CHECK bool demo_place_load(struct demo_place *place, const char *sample, struct fault *fault);
+
+/* The single number that a query gives. param is its $1, or NULL for none. */
+MUST_CHECK bool demo_place_number(struct demo_place *place, const char *query, const int64_t *param,
+                                  int64_t *out, struct fault *fault);

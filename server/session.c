@@ -1,12 +1,17 @@
 #include "session.h"
 
+#include "clock.h"
 #include "command_line.h"
 
 #include <event2/event.h>
+#include <string.h>
+
+#define TOO_MANY_CONNECTIONS "53300"
 
 enum {
     OWNERSHIP_MS_MAX = 24 * 3600 * 1000,
-    START_WAIT_US = 5 * 1000 * 1000, /* a server that starts or is full */
+    START_WAIT_US = 5 * 1000 * 1000, /* a server that starts or refuses */
+    FULL_WAIT_US = 30 * 1000 * 1000, /* one without a free connection: as for a lock */
 };
 
 struct event_base *session_new_loop(void)
@@ -32,6 +37,15 @@ bool session_prepare(const struct command_line *line, struct session *session, s
     return session->base || fault_no_memory(fault);
 }
 
+static bool start(struct runtime *runtime, struct fault *fault)
+{
+    int64_t until_us = clock_monotonic_us() + FULL_WAIT_US;
+    while (!runtime_start(runtime, START_WAIT_US, fault))
+        if (strcmp(fault->sqlstate, TOO_MANY_CONNECTIONS) != 0 || clock_monotonic_us() >= until_us)
+            return false;
+    return true;
+}
+
 bool session_start(const struct command_line *line, struct session *session, int pool_most,
                    struct fault *fault)
 {
@@ -49,7 +63,7 @@ bool session_start(const struct command_line *line, struct session *session, int
         pool < pool_most || command_line_has(line, OPTION_WORKER) ? (int)pool : pool_most;
     options.waiters = options.pool_size / 4 ? options.pool_size / 4 : 1;
     return runtime_new(session->base, &options, &session->runtime, fault) &&
-           runtime_start(session->runtime, START_WAIT_US, fault);
+           start(session->runtime, fault);
 }
 
 bool session_open(const struct command_line *line, struct session *session, int pool_most,

@@ -348,6 +348,49 @@ static void too_many_connections_are_waited_for(void **state)
     fixture_execf(desk->outsider, "DROP ROLE %s", role);
 }
 
+/* Several hosts that each hold their reserved connection would else wait for each other. */
+static void the_only_connection_serves_both_lines_in_turn(void **state)
+{
+    struct desk *desk = *state;
+    char conninfo[2 * FIXTURE_CONNINFO_BYTES], role[64];
+    struct taker reserved = {.turns = NULL}, ordinary = {.turns = NULL}, next = {.turns = NULL};
+    fixture_text(desk->outsider, "SELECT 'sole_' || current_database()", role, sizeof role);
+    fixture_execf(desk->outsider, "CREATE ROLE %s LOGIN PASSWORD 'x' CONNECTION LIMIT 1", role);
+    snprintf(conninfo, sizeof conninfo, "%s user=%s password=x", desk->conninfo, role);
+    struct pg_pool *pool = make_pool(desk, conninfo, 4);
+    start(pool, &reserved, PG_POOL_RESERVED, 10000);
+    desk_loop_until(desk, &reserved.told, 10000);
+    assert_non_null(reserved.conn);
+    start(pool, &ordinary, PG_POOL_ORDINARY, 20000);
+    desk_loop_for(desk, 150);
+    assert_false(ordinary.told); /* it is lent */
+    assert_non_null(pg_pool_trouble(pool));
+    pg_pool_give(pool, reserved.conn);
+    desk_loop_until(desk, &ordinary.told, 10000);
+    assert_ptr_equal(ordinary.conn, reserved.conn);
+    assert_null(pg_pool_trouble(pool));
+
+    start(pool, &next, PG_POOL_ORDINARY, 20000);
+    start(pool, &reserved, PG_POOL_RESERVED, 20000);
+    desk_loop_for(desk, 150);
+    assert_false(next.told || reserved.told);
+    assert_null(pg_pool_trouble(pool)); /* there is one, at work */
+    assert_int_equal(pg_pool_n_open(pool), 1);
+    pg_pool_give(pool, ordinary.conn);
+    for (int i = 0; i < 1000 && !(next.told || reserved.told); i++)
+        desk_loop_for(desk, 10);
+    struct taker *first = next.told ? &next : &reserved; /* one of them may be about to try */
+    struct taker *last = next.told ? &reserved : &next;
+    assert_non_null(first->conn);
+    assert_false(last->told);
+    pg_pool_give(pool, first->conn);
+    desk_loop_until(desk, &last->told, 10000);
+    assert_non_null(last->conn);
+    pg_pool_give(pool, last->conn);
+    pg_pool_free(pool);
+    fixture_execf(desk->outsider, "DROP ROLE %s", role);
+}
+
 static void a_pool_may_be_freed_while_it_opens(void **state)
 {
     struct desk *desk = *state;
@@ -383,6 +426,7 @@ int pg_pool_tests(void)
         TEST(a_refused_port_is_tried_until_the_time_is_over),
         TEST(a_missing_database_is_told_at_once),
         TEST(too_many_connections_are_waited_for),
+        TEST(the_only_connection_serves_both_lines_in_turn),
         TEST(a_pool_may_be_freed_while_it_opens),
     };
     return cmocka_run_group_tests_name("pg_pool", tests, desk_open, desk_close);

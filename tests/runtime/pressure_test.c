@@ -187,7 +187,8 @@ static void a_full_lock_table_is_waited_for(void **state)
     free(endings);
 }
 
-static void too_many_connections_are_waited_for(void **state)
+/* It came up with one connection, and gets no other before the work is done. */
+static void a_host_on_a_full_server_works_with_what_it_has(void **state)
 {
     enum { OTHERS = 9, MANY = 200 };
     struct place *place = *state;
@@ -202,13 +203,10 @@ static void too_many_connections_are_waited_for(void **state)
         others[i] = fixture_connect(place->conninfo);
     for (int i = 0; i < MANY; i++)
         peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":%d}", 1 + i);
-    peer_turn_for(&peer, 600);
-    assert_int_equal(endings[0].n_told, 0);
-    PQfinish(others[0]); /* one is enough to go on */
     peer_finish(&peer, 20 * 1000);
     for (int i = 0; i < MANY; i++)
         assert_int_equal(endings[i].status, STATUS_COMPLETED);
-    for (int i = 1; i < OTHERS; i++)
+    for (int i = 0; i < OTHERS; i++)
         PQfinish(others[i]);
     assert_int_equal(ask(place, "SELECT sum(value)::bigint FROM counter"), MANY);
     peer_close(&peer);
@@ -220,7 +218,7 @@ int pressure_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_counter_is_exact_over_restarts_of_the_database),
         cmocka_unit_test(a_full_lock_table_is_waited_for),
-        cmocka_unit_test(too_many_connections_are_waited_for),
+        cmocka_unit_test(a_host_on_a_full_server_works_with_what_it_has),
     };
     return cmocka_run_group_tests_name("pressure", tests, set_up_place, tear_down_place);
 }

@@ -65,6 +65,56 @@ static void without_a_database_it_starts_and_removes_its_own(void **state)
     assert_int_equal(rmdir(directory), 0); /* nothing was left in it */
 }
 
+/* Without the lock nothing is sure to go wrong in a quick one. */
+static void the_other_samples_are_right_with_their_locks(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *done;
+        const char *wrong;
+        json_int_t n_done; /* with the lock */
+    } samples[] = {
+        {"invoice-payment", "payments", "too_many", 1},
+        {"package-latest", "checked", "wrong", 40},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        struct program program;
+        program_run(&program, "demo", samples[i].name, "--quick", "--json", "--quiet");
+        program_expect(&program, 0);
+        assert_string_equal(program.err, "");
+        json_t *rows = program_json(&program);
+        assert_true(json_array_size(rows) >= 2);
+        for (size_t r = 0; r < json_array_size(rows); r++) {
+            const json_t *row = json_array_get(rows, r);
+            const json_t *done = json_object_get(row, samples[i].done);
+            const json_t *wrong = json_object_get(row, samples[i].wrong);
+            assert_true(json_is_integer(done) && json_is_integer(wrong));
+            assert_true(json_integer_value(done) >= 1);
+            if (r == 0) /* without a lock */
+                continue;
+            assert_int_equal(json_integer_value(done), samples[i].n_done);
+            assert_int_equal(json_integer_value(wrong), 0);
+        }
+        json_decref(rows);
+        program_done(&program);
+    }
+}
+
+static void an_unknown_sample_is_told_which_there_are(void **state)
+{
+    struct program program;
+    (void)state;
+    program_run(&program, "demo", "nothing-like-it");
+    program_expect(&program, 2);
+    program_expect_err(&program, "message-read, invoice-payment, package-latest");
+    program_done(&program);
+    program_run(&program, "demo", "invoice-payments");
+    program_expect(&program, 2);
+    program_expect_err(&program, "did you mean 'invoice-payment'?");
+    program_done(&program);
+}
+
 int command_demo_tests(void)
 {
 #define TEST(name)                                                                                 \
@@ -72,6 +122,8 @@ int command_demo_tests(void)
     const struct CMUnitTest tests[] = {
         TEST(it_plays_in_schemas_of_its_own_and_removes_them),
         TEST(without_a_database_it_starts_and_removes_its_own),
+        TEST(the_other_samples_are_right_with_their_locks),
+        TEST(an_unknown_sample_is_told_which_there_are),
     };
     return cmocka_run_group_tests_name("command_demo", tests, NULL, NULL);
 }
