@@ -17,7 +17,6 @@ struct unsupported {
 };
 
 static const struct unsupported unsupported[] = {
-    {"triggers", NULL, "`triggers` is not there yet: events and timers come with a later version"},
     {"action", has_action, "`action` is not there yet: native actions come with a later version"},
     {"lock-hold", holds_a_lease,
      "`lock-hold: lease` is not there yet: it comes with a later version"},
