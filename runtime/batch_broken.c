@@ -1,6 +1,7 @@
 #include "batch_broken.h"
 
 #include "clock.h"
+#include "execution_chain.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -88,7 +89,7 @@ static void learn_deadline(struct batch *batch, const struct pg_answer *answer)
 static bool has_locks(const struct batch *batch)
 {
     for (const struct member *member = batch->members; member; member = member->next)
-        if (member->execution->locks && member->fate != FATE_REFUSED)
+        if ((member->execution->locks || member->execution->chain) && member->fate != FATE_REFUSED)
             return true;
     return false;
 }
@@ -123,14 +124,36 @@ bool batch_broken_ask(struct batch *batch, const struct pg_answer *answer)
     return true;
 }
 
-static bool holds(const struct execution *execution, int64_t key)
+static bool has_key(const struct lock_set *set, int64_t key)
 {
-    for (int i = 0; execution->locks && i < lock_set_n_entries(execution->locks); i++) {
-        const struct lock_entry *entry = lock_set_entry(execution->locks, i);
+    for (int i = 0; set && i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
         if (entry->exclusive && entry->key == key)
             return true;
     }
     return false;
+}
+
+/* paths are joined by line feeds. */
+static bool has_path(const char *paths, const char *path)
+{
+    size_t n = strlen(path);
+    for (const char *at = paths; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, path, n) == 0 && (at[n] == '\0' || at[n] == '\n'))
+            return true;
+    }
+    return false;
+}
+
+/* Its own locks, and those of the activities before it that the transaction carries too. */
+static bool holds(const struct execution *execution, int64_t key, const char *path)
+{
+    const struct execution_chain *chain = execution->chain;
+    bool found = has_key(execution->locks, key) || (chain && has_key(chain->first_locks, key));
+    for (int i = 0; chain && !found && i < chain->n_links; i++)
+        found = has_path(chain->links[i].paths, path);
+    return found;
 }
 
 void batch_broken_drop(struct batch *batch)
@@ -138,11 +161,12 @@ void batch_broken_drop(struct batch *batch)
     const PGresult *found = batch->broken ? batch->broken->found : NULL;
     for (int i = 0; found && i < PQntuples(found); i++) {
         int64_t key = strtoll(PQgetvalue(found, i, 0), NULL, 10);
+        const char *path = PQgetvalue(found, i, 1);
         char reason[REASON_BYTES];
-        snprintf(reason, sizeof reason, "its lock on %s was broken by %s", PQgetvalue(found, i, 1),
+        snprintf(reason, sizeof reason, "its lock on %s was broken by %s", path,
                  PQgetvalue(found, i, 2));
         for (struct member *member = batch->members; member; member = member->next)
-            if (member->fate != FATE_REFUSED && holds(member->execution, key))
+            if (member->fate != FATE_REFUSED && holds(member->execution, key, path))
                 member_drop(member, STATUS_EXPIRED, reason);
     }
 }

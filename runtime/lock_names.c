@@ -10,6 +10,7 @@
 #include "batch_broken.h"
 #include "batch_state.h"
 #include "clock.h"
+#include "execution_chain.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -154,10 +155,10 @@ static void add_name(struct lock_names *names, const struct lock_entry *entry,
 
 /* Its own paths with it, and the prefixes, which are nobody's in particular where others of the
  * batch share them. */
-static void add_execution(struct lock_names *names, const struct execution *execution,
-                          struct name_source source, bool shares, int64_t now_us)
+static void add_set(struct lock_names *names, const struct lock_set *set,
+                    const struct execution *execution, struct name_source source, bool shares,
+                    int64_t now_us)
 {
-    const struct lock_set *set = execution->locks;
     for (int i = 0; i < lock_set_n_entries(set) && names->n_names < NAMES_MAX; i++) {
         const struct lock_entry *entry = lock_set_entry(set, i);
         source.execution = entry->exclusive || !shares ? execution : NULL;
@@ -172,8 +173,10 @@ static void add_batch(struct lock_names *names, const struct batch *batch, int64
         return; /* its tries are under way */
     for (const struct member *member = batch->members; member; member = member->next) {
         const struct execution *execution = member->execution;
-        if (!execution->locks || member->fate == FATE_REFUSED ||
-            !is_wanted(names, execution->locks))
+        /* of several activities in one transaction the first and the present one */
+        const struct lock_set *sets[] = {execution->locks,
+                                         execution->chain ? execution->chain->first_locks : NULL};
+        if (member->fate == FATE_REFUSED)
             continue;
         struct name_source source = {
             .state = waits ? "waiting" : "held",
@@ -181,7 +184,9 @@ static void add_batch(struct lock_names *names, const struct batch *batch, int64
             .pid = waits && batch->conn ? pg_conn_backend_pid(batch->conn) : 0,
             .since_us = waits ? execution->submitted_us : batch->granted_us,
         };
-        add_execution(names, execution, source, !batch_is_alone(batch), now_us);
+        for (int i = 0; i < 2; i++)
+            if (sets[i] && is_wanted(names, sets[i]))
+                add_set(names, sets[i], execution, source, !batch_is_alone(batch), now_us);
     }
 }
 
@@ -203,7 +208,7 @@ static bool add_queued(struct lock_names *names, int64_t now_us)
         if (!is_queued(execution, now_us))
             continue;
         struct name_source source = {.state = "queued", .since_us = execution->submitted_us};
-        add_execution(names, execution, source, /* shares= */ true, now_us);
+        add_set(names, execution->locks, execution, source, /* shares= */ true, now_us);
         n_queued++;
         for (int i = 0; i < lock_set_n_entries(execution->locks); i++)
             if (!want(names, lock_set_entry(execution->locks, i)->key))

@@ -11,6 +11,7 @@
 
 #include "peer.h"
 
+#include "definition_read.h"
 #include "lock_break.h"
 
 enum {
@@ -141,6 +142,59 @@ static void a_script_that_sleeps_is_ended_at_once(void **state)
     peer_close(&peer);
 }
 
+static struct workflow *publish(struct peer *peer, const char *source)
+{
+    struct definition *definition;
+    struct workflow *workflow;
+    struct problems problems;
+    struct fault fault;
+    bool published;
+    problems_init(&problems);
+    bool ok = definition_read(runtime_sandbox(peer->runtime), "test", source, strlen(source),
+                              &definition, &problems);
+    peer_must(peer, ok, problems.n_items ? problems.items[0].message : "not readable");
+    problems_done(&problems);
+    peer_must(peer,
+              runtime_publish(peer->runtime, definition, /* base= */ -1, "test", &workflow,
+                              &published, &fault),
+              fault.text);
+    return workflow;
+}
+
+/* Of three activities in one transaction the last one sleeps; the locks of all are held. */
+static void a_lock_of_an_activity_that_is_not_yet_committed_can_be_broken(void **state)
+{
+    static const char source[] =
+        "workflow: chain\nstart: a\nactivities:\n"
+        "  a:\n    enable-exclusive-lock: true\n    lock-context: '{\"a\", 1}'\n"
+        "    auto-commit-changes: false\n    waiting-timeout: 60s\n    script: ''\n"
+        "    navigation: [ { to: b, rule: 'true' } ]\n"
+        "  b:\n    enable-exclusive-lock: true\n    lock-context: '{\"b\", 1}'\n"
+        "    auto-commit-changes: false\n    waiting-timeout: 60s\n    script: ''\n"
+        "    navigation: [ { to: c, rule: 'true' } ]\n"
+        "  c:\n    enable-exclusive-lock: true\n    lock-context: '{\"c\", 1}'\n"
+        "    waiting-timeout: 60s\n    script: sleep(50)\n";
+    static const char *const paths[] = {"a/1", "b/1", "c/1"};
+    struct stage *stage = *state;
+    struct peer peer, operator;
+    peer_open(&peer, stage->conninfo, NULL);
+    peer_open_beside(&operator, & peer, stage->conninfo, NULL);
+    struct workflow *workflow = publish(&peer, source);
+    for (int i = 0; i < 3; i++) {
+        struct ending ending;
+        char reason[128];
+        peer_submit(&peer, workflow, &ending, NULL, "{}");
+        peer_turn_until_held(&peer, stage->conn, "c/1");
+        assert_int_equal(break_lock(&operator, paths[i]).fault.kind, FAULT_NONE);
+        peer_finish(&peer, SOON_MS);
+        assert_int_equal(ending.status, STATUS_EXPIRED);
+        snprintf(reason, sizeof reason, "its lock on %s was broken by ann@desk", paths[i]);
+        assert_string_equal(ending.reason, reason);
+    }
+    peer_close(&operator);
+    peer_close(&peer);
+}
+
 /* A session that is ended by somebody else, or a break of another time, ends nobody. */
 static void a_session_that_is_ended_otherwise_is_run_again(void **state)
 {
@@ -247,6 +301,7 @@ int lock_break_tests(void)
     const struct CMUnitTest tests[] = {
         TEST(only_the_member_that_holds_the_broken_path_ends),
         TEST(a_script_that_sleeps_is_ended_at_once),
+        TEST(a_lock_of_an_activity_that_is_not_yet_committed_can_be_broken),
         TEST(a_session_that_is_ended_otherwise_is_run_again),
         TEST(nobody_is_met_where_nobody_holds),
         TEST(a_stranger_is_ended_too),
