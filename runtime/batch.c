@@ -8,6 +8,7 @@
  */
 #include "batch.h"
 
+#include "batch_broken.h"
 #include "batch_chain.h"
 #include "batch_fault.h"
 #include "batch_keys.h"
@@ -16,6 +17,7 @@
 #include "declared_data.h"
 #include "execution_chain.h"
 #include "execution_lock.h"
+#include "lock_table.h"
 #include "runtime_state.h"
 #include "session_reset.h"
 
@@ -71,9 +73,9 @@ bool batch_has_room(struct batch *batch, const struct execution *execution)
         batch->spare = region_take(&batch->region, sizeof *batch->spare);
     if (!batch->spare)
         return false;
-    return batch->n_members == 0 ||
-           (batch->n_members < options->batch_members_max &&
-            batch->n_entries + n_entries(execution) <= options->batch_entries_max);
+    return batch->n_members == 0 || (batch->n_members < options->batch_members_max &&
+                                     batch->n_entries + n_entries(execution) <=
+                                         lock_table_entries_max(batch->runtime->lock_table));
 }
 
 void batch_admit(struct batch *batch, struct execution *execution)
@@ -186,6 +188,7 @@ static void free_batch(struct batch *batch)
 {
     free_scripts(batch);
     commit_lookup_cancel(batch->lookup);
+    batch_broken_free(batch->broken);
     LIST_REMOVE(batch, link);
     batch_rows_free(batch->rows);
     pg_pipeline_free(batch->pipeline);

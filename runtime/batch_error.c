@@ -2,9 +2,11 @@
  * An error before a commit was sent: nothing has happened. With company it counts for nobody: all
  * members run again, one by one. Alone it is the execution's own.
  */
+#include "batch_broken.h"
 #include "batch_fault.h"
 #include "batch_state.h"
 #include "clock.h"
+#include "lock_table.h"
 #include "runtime_state.h"
 
 #include <assert.h>
@@ -97,29 +99,42 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
     }
 }
 
-void batch_again_one_by_one(struct batch *batch, int64_t pause_us)
+/* Together: after the same pause, so that they meet in a batch again. */
+static void again(struct batch *batch, bool alone, int64_t pause_us)
 {
+    double common = clock_jitter();
     for (struct member *member = batch->members; member; member = member->next)
         if (member->fate != FATE_REFUSED)
-            member_again(member, /* alone= */ true, (int64_t)((double)pause_us * clock_jitter()));
+            member_again(member, alone,
+                         (int64_t)((double)pause_us * (alone ? clock_jitter() : common)));
+}
+
+void batch_again_one_by_one(struct batch *batch, int64_t pause_us)
+{
+    again(batch, /* alone= */ true, pause_us);
 }
 
 void batch_failed(struct batch *batch, const struct pg_answer *answer)
 {
     enum fault_meaning meaning = batch_fault_meaning(&answer->fault);
     assert(batch->members);
+    if (batch_broken_ask(batch, answer))
+        return;
     int64_t pause_us = answer->connection_lost ? AWAY_PAUSE_US : 0;
-    if (strcmp(answer->fault.sqlstate, "53200") == 0)
+    bool full = strcmp(answer->fault.sqlstate, "53200") == 0;
+    if (full)
         pause_us = AWAY_PAUSE_US; /* the lock table is full: stand back */
+    bool together = full && lock_table_shrink(batch->runtime->lock_table);
     for (struct member *member = batch->members; member; member = member->next)
         if (!member->execution->attempts && member->fate != FATE_REFUSED)
             member->execution->attempts = 1;
     if (!batch_is_alone(batch) && (meaning == MEANS_SCHEMA || meaning == MEANS_STALE_PLAN))
         runtime_forget_tables(batch->runtime);
     if (!batch_is_alone(batch))
-        batch_again_one_by_one(batch, pause_us);
+        again(batch, /* alone= */ !together, pause_us);
     else if (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT)
         fail_alone(batch, batch->members, &answer->fault);
+    batch_broken_drop(batch);
     if (answer->connection_lost)
         batch_end(batch);
     else

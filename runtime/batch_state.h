@@ -22,6 +22,7 @@ enum batch_state {
     BATCH_SAVING,     /* awaits saves and commit */
     BATCH_LEAVING,    /* awaits ROLLBACK */
     BATCH_LOOKING_UP, /* the commit's answer was lost: awaits what became of it */
+    BATCH_BROKEN,     /* the connection was lost: awaits whether somebody broke a lock */
     BATCH_OVER,
 };
 
@@ -62,6 +63,7 @@ struct batch {
     struct member *running; /* its script runs, asks or sleeps */
     struct event *timer;
     struct commit_lookup *lookup;
+    struct batch_broken *broken;   /* the question whether a lock was broken, once it was asked */
     char attempt[UUID_TEXT_BYTES]; /* of the commit mark */
     char deadline[DEADLINE_BYTES]; /* by the database's clock */
     int64_t sent_us;               /* when the tries, or the loads after a wait, were sent */

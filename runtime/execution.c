@@ -111,7 +111,7 @@ static struct execution *new_execution(struct runtime *runtime, struct workflow 
     execution->first = true;
     execution->done = done;
     execution->arg = arg;
-    LIST_INSERT_HEAD(&runtime->executions, execution, everyone);
+    TAILQ_INSERT_TAIL(&runtime->executions, execution, by_time);
     runtime->n_running++;
     return execution;
 }
@@ -260,7 +260,7 @@ void execution_free(struct execution *execution)
     if (execution->ticket)
         lock_queue_leave(execution->ticket);
     execution_chain_free(execution->chain);
-    LIST_REMOVE(execution, everyone);
+    TAILQ_REMOVE(&execution->runtime->executions, execution, by_time);
     execution->runtime->n_running--;
     lock_set_free(execution->locks);
     lock_set_free(execution->next_locks);

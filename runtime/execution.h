@@ -92,7 +92,7 @@ struct execution {
     int64_t refused_since_us;       /* 0 = not refused since it came to its turn */
     int64_t granted_us;             /* of the last run; 0 = never */
     struct event timer;             /* end of the delay, or of the acquire time */
-    LIST_ENTRY(execution) everyone; /* in runtime->executions */
+    TAILQ_ENTRY(execution) by_time; /* in runtime->executions */
     TAILQ_ENTRY(execution) link;    /* in the line, the workflow's waiting list or the recorder's */
 
     enum execution_status status; /* the outcome, once known */

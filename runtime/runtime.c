@@ -8,7 +8,9 @@
 #include "job_enqueue.h"
 #include "job_runner.h"
 #include "key_follow.h"
+#include "lock_names.h"
 #include "lock_peek.h"
+#include "lock_table.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
@@ -84,7 +86,9 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
            workflow_loader_new(runtime, &runtime->loader, fault) &&
            scheduler_new(runtime, &runtime->scheduler, fault) &&
            recorder_new(runtime, &runtime->recorder, fault) &&
-           overseer_new(runtime, &runtime->overseer, fault);
+           overseer_new(runtime, &runtime->overseer, fault) &&
+           lock_names_new(runtime, &runtime->lock_names, fault) &&
+           lock_table_new(runtime, &runtime->lock_table, fault);
 }
 
 bool runtime_new(struct event_base *base, const struct runtime_options *options,
@@ -95,7 +99,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
         return fault_no_memory(fault);
     runtime->base = base;
     LIST_INIT(&runtime->workflows);
-    LIST_INIT(&runtime->executions);
+    TAILQ_INIT(&runtime->executions);
     LIST_INIT(&runtime->batches);
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
@@ -146,7 +150,7 @@ static void stop_everything(struct runtime *runtime)
         if (workflow->tables_conn)
             pg_pool_give(runtime->pool, workflow->tables_conn);
     }
-    while ((execution = LIST_FIRST(&runtime->executions))) {
+    while ((execution = TAILQ_FIRST(&runtime->executions))) {
         if (execution->status == STATUS_COMPLETED && !execution->reason)
             execution_set_outcome(execution, STATUS_FAILED, "the host stopped before it ended");
         execution_answer(execution);
@@ -161,6 +165,8 @@ void runtime_free(struct runtime *runtime)
     job_runner_free(runtime->runner);
     watchdog_free(runtime->watchdog);
     overseer_free(runtime->overseer);
+    lock_names_free(runtime->lock_names);
+    lock_table_free(runtime->lock_table);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);
     workflow_loader_free(runtime->loader);
@@ -223,12 +229,14 @@ bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault
     bool ok = migration_run(runtime->base, conn, runtime->schema, lists, 2, NULL, fault) &&
               overseer_beat_now(runtime->overseer, conn, fault);
     pg_pool_give(runtime->pool, conn);
-    if (ok)
-        overseer_start(runtime->overseer);
-    if (ok && runtime->options.watchdog_us && !runtime->watchdog)
-        ok = watchdog_start(runtime->sandbox, runtime->options.log, runtime->options.watchdog_us,
-                            &runtime->watchdog, fault);
-    return ok;
+    if (!ok)
+        return false;
+    overseer_start(runtime->overseer);
+    lock_names_start(runtime->lock_names);
+    lock_table_start(runtime->lock_table);
+    return !runtime->options.watchdog_us || runtime->watchdog ||
+           watchdog_start(runtime->sandbox, runtime->options.log, runtime->options.watchdog_us,
+                          &runtime->watchdog, fault);
 }
 
 struct sandbox *runtime_sandbox(struct runtime *runtime)

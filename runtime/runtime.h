@@ -18,14 +18,16 @@ struct sandbox;
 struct workflow; /* one version of a definition, ready to run here */
 
 struct runtime_options {
-    const char *conninfo;       /* libpq connection string or URI; copied */
-    const char *schema;         /* [a-z_][a-z0-9_]{0,62}; copied */
-    const struct log *log;      /* kept */
-    int pool_size;              /* connections, the reserved one among them; at least 2 */
-    int waiters;                /* of them, at most so many may wait for locks */
-    int64_t queue_after_us;     /* a head refused for longer joins PostgreSQL's own queue */
-    int batch_members_max;      /* executions of one transaction */
-    int batch_entries_max;      /* advisory locks of one transaction */
+    const char *conninfo;   /* libpq connection string or URI; copied */
+    const char *schema;     /* [a-z_][a-z0-9_]{0,62}; copied */
+    const struct log *log;  /* kept */
+    int pool_size;          /* connections, the reserved one among them; at least 2 */
+    int waiters;            /* of them, at most so many may wait for locks */
+    int64_t queue_after_us; /* a head refused for longer joins PostgreSQL's own queue */
+    int batch_members_max;  /* executions of one transaction */
+    /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
+     * server's lock table */
+    int batch_entries_max;
     int64_t connect_timeout_us; /* of one attempt */
     int64_t look_up_us;         /* at least so long is asked what became of a lost commit */
     int64_t ownership_us;       /* a host silent for so long loses its instances and jobs */

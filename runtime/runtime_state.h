@@ -18,6 +18,8 @@ struct overseer;
 struct watchdog;
 struct workflow_loader;
 struct definition_watch;
+struct lock_names;
+struct lock_table;
 struct batch;
 
 enum {
@@ -37,6 +39,8 @@ struct runtime {
     struct job_runner *runner;      /* background work; NULL = none is done here */
     struct overseer *overseer;      /* heartbeat; ends overdue sessions */
     struct watchdog *watchdog;      /* NULL = none, or not started */
+    struct lock_names *lock_names;  /* tells paths of locks that somebody waits for */
+    struct lock_table *lock_table;  /* how much of the server's lock table a batch may take */
     struct uuid_source uuids;
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */
@@ -44,7 +48,7 @@ struct runtime {
     bool draining; /* takes no more background work */
     bool stopping;
     LIST_HEAD(, workflow) workflows;
-    LIST_HEAD(, execution) executions;
+    TAILQ_HEAD(, execution) executions; /* the oldest first */
     LIST_HEAD(, batch) batches;
     LIST_HEAD(, session_reset) resets;
     LIST_HEAD(, instance_lookup) lookups;

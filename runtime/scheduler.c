@@ -294,6 +294,7 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
 {
     struct execution *execution = NULL;
     scheduler->pending[batch_kind(batch)]--;
+    go_soon(scheduler); /* what does not fit in this one may want the next connection at once */
     switch (batch_kind(batch)) {
     case BATCH_PLAIN: fill_plain(scheduler, batch); return;
     case BATCH_ALONE: execution = TAILQ_FIRST(&scheduler->lines[READY_ALONE]); break;

@@ -12,7 +12,7 @@
 enum {
     ON_ALL = ~0u >> 1,
     ON_DATABASE = ON(RUN) | ON(SERVE) | ON(PUBLISH) | ON(RELOAD) | ON(REFRESH) | ON(EXPORT) |
-                  ON(MIGRATE) | ON(HISTORY) | ON(DEMO),
+                  ON(MIGRATE) | ON(HISTORY) | ON(LOCKS) | ON(DEMO),
     HELP_COLUMN = 30,
     HELP_WIDTH = 96,
 };
@@ -66,6 +66,13 @@ const struct command_row commands[] = {
      command_migrate},
     {COMMAND_HISTORY, "history", "INSTANCE", 1, 1, "list the executions of an instance",
      "Prints one line for each execution of the instance, the oldest first.", command_history},
+    {COMMAND_LOCKS, "locks", "", 0, 0, "who holds lock paths, and who waits",
+     "Lists the locks of all hosts and of other programs, and who waits for them behind which "
+     "paths.\n"
+     "With --break it ends who holds a path instead: its executions end expired, and who did it "
+     "is\n"
+     "recorded. Exits 5 when nobody holds the path.",
+     command_locks},
     {COMMAND_DB, "db", "start|stop|url|psql", 1, -1, "the embedded PostgreSQL",
      "start    starts it, creating it if needed, and prints its connection string\n"
      "stop     stops it\n"
@@ -112,6 +119,8 @@ const struct command_option_row command_options[] = {
      "what is under way may take so long after a signal (default 30)", ON(SERVE)},
     {OPTION_EXPORTED, OPTION_ONCE, "version", "N", "that version (default the latest)", ON(EXPORT)},
     {OPTION_QUICK, OPTION_ONCE, "quick", NULL, "a fifth of the executions", ON(DEMO)},
+    {OPTION_WATCH, OPTION_ONCE, "watch", NULL, "list again whenever something changes", ON(LOCKS)},
+    {OPTION_BREAK, OPTION_ONCE, "break", "PATH", "end who holds the path", ON(LOCKS)},
     {OPTION_DATABASE, OPTION_ONCE, "database", "CONNINFO",
      "connection string or URI (else LATCHKEY_DATABASE, else PG*, else embedded)", ON_DATABASE},
     {OPTION_DATA_DIR, OPTION_ONCE, "data-dir", "DIR", "directory of the embedded PostgreSQL",

@@ -21,6 +21,7 @@ enum command_id {
     COMMAND_EXPORT,
     COMMAND_MIGRATE,
     COMMAND_HISTORY,
+    COMMAND_LOCKS,
     COMMAND_DB,
     COMMAND_DEMO,
     COMMAND_HELP,
@@ -45,6 +46,8 @@ enum command_option {
     OPTION_DRAIN,
     OPTION_EXPORTED, /* the version of `export` */
     OPTION_QUICK,
+    OPTION_WATCH,
+    OPTION_BREAK,
     OPTION_DATABASE,
     OPTION_DATA_DIR,
     OPTION_SCHEMA,
@@ -134,6 +137,7 @@ command_fn command_refresh;
 command_fn command_export;
 command_fn command_migrate;
 command_fn command_history;
+command_fn command_locks;
 command_fn command_db;
 command_fn command_demo;
 command_fn command_help;

@@ -7,78 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
+#include "own_server.h"
 #include "peer.h"
 
-#include "clock.h"
-#include "pg_server.h"
-#include "pg_server_dir.h"
-
-struct place {
-    char base[64];
-    char data[96];
-    char conninfo[FIXTURE_CONNINFO_BYTES];
-};
-
-static void start(struct place *place)
+static void fresh_tables(struct own_server *server)
 {
-    struct text conninfo;
-    struct fault fault;
-    text_init(&conninfo, FIXTURE_CONNINFO_BYTES - 1);
-    if (!pg_server_start(place->data, &conninfo, /* started= */ NULL, &fault)) {
-        print_error("%s\n", fault.text);
-        fail();
-    }
-    snprintf(place->conninfo, sizeof place->conninfo, "%s", text_chars(&conninfo));
-    text_done(&conninfo);
-}
-
-static void stop(struct place *place)
-{
-    struct fault fault;
-    if (!pg_server_stop(place->data, /* stopped= */ NULL, &fault)) {
-        print_error("%s\n", fault.text);
-        fail();
-    }
-}
-
-static int set_up_place(void **state)
-{
-    struct place *place = calloc(1, sizeof *place);
-    if (!place)
-        return -1;
-    *state = place;
-    snprintf(place->base, sizeof place->base, "/var/tmp/latchkey-pressure-XXXXXX");
-    if (!mkdtemp(place->base) || chmod(place->base, 0755) != 0)
-        return -1;
-    snprintf(place->data, sizeof place->data, "%s/data", place->base);
-    return 0;
-}
-
-static int tear_down_place(void **state)
-{
-    struct place *place = *state;
-    struct fault fault;
-    bool ok = pg_server_stop(place->data, NULL, &fault);
-    pg_server_dir_remove_tree(place->base);
-    free(place);
-    return ok ? 0 : -1;
-}
-
-static void fresh_tables(struct place *place)
-{
-    PGconn *conn = fixture_connect(place->conninfo);
+    PGconn *conn = fixture_connect(server->conninfo);
     fixture_exec(conn, "DROP SCHEMA IF EXISTS latchkey CASCADE; DROP TABLE IF EXISTS counter");
     stage_fill(conn);
     PQfinish(conn);
 }
 
-static int64_t ask(struct place *place, const char *sql)
+static int64_t ask(struct own_server *server, const char *sql)
 {
-    PGconn *conn = fixture_connect(place->conninfo);
+    PGconn *conn = fixture_connect(server->conninfo);
     int64_t answer = fixture_int(conn, sql);
     PQfinish(conn);
     return answer;
@@ -119,17 +64,17 @@ static void carry_load(struct peer *peer, void *shared)
 
 static void the_counter_is_exact_over_restarts_of_the_database(void **state)
 {
-    struct place *place = *state;
+    struct own_server *server = *state;
     struct restart *restart = share_new(sizeof *restart);
-    start(place);
-    fresh_tables(place);
-    pid_t pid = peer_fork(place->conninfo, NULL, carry_load, restart);
+    own_server_start(server);
+    fresh_tables(server);
+    pid_t pid = peer_fork(server->conninfo, NULL, carry_load, restart);
     while (!__atomic_load_n(&restart->ready, __ATOMIC_SEQ_CST))
         nap_ms(10);
     for (int i = 0; i < long_or(20, 2); i++) {
-        stop(place);
+        own_server_stop(server);
         nap_ms(i * 300);
-        start(place);
+        own_server_start(server);
         nap_ms(700);
     }
     __atomic_store_n(&restart->stop, 1, __ATOMIC_SEQ_CST);
@@ -139,7 +84,7 @@ static void the_counter_is_exact_over_restarts_of_the_database(void **state)
     if (n_completed + n_unknown != restart->n_started)
         print_error("%ld of %ld: %s\n", n_completed, restart->n_started, restart->reason);
     assert_int_equal(n_completed + n_unknown, restart->n_started);
-    assert_in_range(ask(place, "SELECT sum(value)::bigint FROM counter"), n_completed,
+    assert_in_range(ask(server, "SELECT sum(value)::bigint FROM counter"), n_completed,
                     n_completed + n_unknown);
     assert_in_range(n_completed, 20, 10000000);
     share_free(restart, sizeof *restart);
@@ -147,31 +92,31 @@ static void the_counter_is_exact_over_restarts_of_the_database(void **state)
 
 /* ---- a small server ---- */
 
-static void make_small(struct place *place)
+static void make_small(struct own_server *server)
 {
-    start(place);
-    PGconn *conn = fixture_connect(place->conninfo);
+    own_server_start(server);
+    PGconn *conn = fixture_connect(server->conninfo);
     fixture_exec(conn, "ALTER SYSTEM SET max_connections = 10");
     fixture_exec(conn, "ALTER SYSTEM SET max_locks_per_transaction = 10");
     fixture_exec(conn, "ALTER SYSTEM SET max_wal_senders = 0");
     fixture_exec(conn, "ALTER SYSTEM SET max_prepared_transactions = 0");
     PQfinish(conn);
-    stop(place);
-    start(place);
-    fresh_tables(place);
+    own_server_stop(server);
+    own_server_start(server);
+    fresh_tables(server);
 }
 
 static void a_full_lock_table_is_waited_for(void **state)
 {
     enum { MANY = 5000 };
-    struct place *place = *state;
+    struct own_server *server = *state;
     struct peer peer;
     struct ending *endings = calloc(MANY, sizeof *endings);
     struct runtime_options options = runtime_default_options();
     struct recipe recipe = {.acquire = "60s"};
-    make_small(place);
+    make_small(server);
     options.pool_size = 8;
-    peer_open(&peer, place->conninfo, &options);
+    peer_open(&peer, server->conninfo, &options);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     for (int i = 0; i < MANY; i++)
         peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":%d,\"path\":[\"a\",%d,\"b\",%d]}",
@@ -182,7 +127,7 @@ static void a_full_lock_table_is_waited_for(void **state)
             print_error("%s\n", endings[i].reason);
         assert_int_equal(endings[i].status, STATUS_COMPLETED);
     }
-    assert_int_equal(ask(place, "SELECT sum(value)::bigint FROM counter"), MANY);
+    assert_int_equal(ask(server, "SELECT sum(value)::bigint FROM counter"), MANY);
     peer_close(&peer);
     free(endings);
 }
@@ -191,16 +136,16 @@ static void a_full_lock_table_is_waited_for(void **state)
 static void a_host_on_a_full_server_works_with_what_it_has(void **state)
 {
     enum { OTHERS = 9, MANY = 200 };
-    struct place *place = *state;
+    struct own_server *server = *state;
     struct peer peer;
     struct ending *endings = calloc(MANY, sizeof *endings);
     struct recipe recipe = {.acquire = "30s"};
     PGconn *others[OTHERS];
-    make_small(place);
-    peer_open(&peer, place->conninfo, NULL);
+    make_small(server);
+    peer_open(&peer, server->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     for (int i = 0; i < OTHERS; i++)
-        others[i] = fixture_connect(place->conninfo);
+        others[i] = fixture_connect(server->conninfo);
     for (int i = 0; i < MANY; i++)
         peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":%d}", 1 + i);
     peer_finish(&peer, 20 * 1000);
@@ -208,7 +153,7 @@ static void a_host_on_a_full_server_works_with_what_it_has(void **state)
         assert_int_equal(endings[i].status, STATUS_COMPLETED);
     for (int i = 0; i < OTHERS; i++)
         PQfinish(others[i]);
-    assert_int_equal(ask(place, "SELECT sum(value)::bigint FROM counter"), MANY);
+    assert_int_equal(ask(server, "SELECT sum(value)::bigint FROM counter"), MANY);
     peer_close(&peer);
     free(endings);
 }
@@ -220,5 +165,5 @@ int pressure_tests(void)
         cmocka_unit_test(a_full_lock_table_is_waited_for),
         cmocka_unit_test(a_host_on_a_full_server_works_with_what_it_has),
     };
-    return cmocka_run_group_tests_name("pressure", tests, set_up_place, tear_down_place);
+    return cmocka_run_group_tests_name("pressure", tests, own_server_set_up, own_server_tear_down);
 }

@@ -11,6 +11,7 @@ static const struct {
     {"run_plan", run_plan_tests},
     {"run_totals", run_totals_tests},
     {"command_line", command_line_tests},
+    {"command_locks", command_locks_tests},
     {"command_check", command_check_tests},
     {"hostile_file", hostile_file_tests},
     {"command_key", command_key_tests},

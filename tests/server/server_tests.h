@@ -6,6 +6,7 @@ int command_db_tests(void);
 int command_demo_tests(void);
 int command_key_tests(void);
 int command_line_tests(void);
+int command_locks_tests(void);
 int command_publish_tests(void);
 int command_run_tests(void);
 int command_serve_tests(void);

@@ -1,0 +1,1 @@
+DELETE FROM @schema@.lock_name WHERE process = $1::uuid
