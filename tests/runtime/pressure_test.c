@@ -135,23 +135,28 @@ static void a_full_lock_table_is_waited_for(void **state)
 /* It came up with one connection, and gets no other before the work is done. */
 static void a_host_on_a_full_server_works_with_what_it_has(void **state)
 {
-    enum { OTHERS = 9, MANY = 200 };
+    enum { OTHERS_MAX = 20, MANY = 200 };
     struct own_server *server = *state;
     struct peer peer;
     struct ending *endings = calloc(MANY, sizeof *endings);
     struct recipe recipe = {.acquire = "30s"};
-    PGconn *others[OTHERS];
+    PGconn *others[OTHERS_MAX];
+    int n_others = 0;
     make_small(server);
     peer_open(&peer, server->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
-    for (int i = 0; i < OTHERS; i++)
-        others[i] = fixture_connect(server->conninfo);
+    /* others take all that is left; the host may have one connection or two by now */
+    while (n_others < OTHERS_MAX && (others[n_others] = PQconnectdb(server->conninfo)) &&
+           PQstatus(others[n_others]) == CONNECTION_OK)
+        n_others++;
+    assert_in_range(n_others, 1, OTHERS_MAX - 1);
+    PQfinish(others[n_others]); /* the one that was refused */
     for (int i = 0; i < MANY; i++)
         peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":%d}", 1 + i);
     peer_finish(&peer, 20 * 1000);
     for (int i = 0; i < MANY; i++)
         assert_int_equal(endings[i].status, STATUS_COMPLETED);
-    for (int i = 0; i < OTHERS; i++)
+    for (int i = 0; i < n_others; i++)
         PQfinish(others[i]);
     assert_int_equal(ask(server, "SELECT sum(value)::bigint FROM counter"), MANY);
     peer_close(&peer);
