@@ -109,6 +109,17 @@ int pg_pipeline_add(struct pg_pipeline *pipeline, enum pg_prepare prepare, const
     return pipeline->n_records++;
 }
 
+void pg_pipeline_begin(struct pg_pipeline *pipeline)
+{
+    pg_pipeline_add(pipeline, PG_PREPARED, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0,
+                    NULL);
+}
+
+void pg_pipeline_commit(struct pg_pipeline *pipeline)
+{
+    pg_pipeline_add(pipeline, PG_PREPARED, "COMMIT", 0, NULL);
+}
+
 int pg_pipeline_length(const struct pg_pipeline *pipeline)
 {
     return pipeline->n_records;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum {
+    ANSWER_AT = 1, /* after BEGIN */
     CONNECTION_WAIT_US = 30 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
     FOLLOW_US = 2 * 1000 * 1000,
@@ -125,8 +126,11 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         return;
     }
     struct pg_pipeline *pipeline = pg_pipeline_new();
-    if (pipeline)
+    if (pipeline) {
+        pg_pipeline_begin(pipeline);
         pg_pipeline_add(pipeline, PG_PREPARED, text_of(reload->question), 0, NULL);
+        pg_pipeline_commit(pipeline);
+    }
     bool ok = pipeline ? pg_conn_send(conn, pipeline, ANSWER_US, on_answer, reload, &failed)
                        : fault_no_memory(&failed);
     pg_pipeline_free(pipeline);
@@ -186,10 +190,10 @@ static void on_answer(struct pg_answer *answer, void *arg)
     struct definition_reload *reload = arg;
     struct fault fault = answer->fault;
     int64_t asked = 0, done = 0;
-    if (!fault.kind && PQntuples(answer->results[0]) == 1) {
-        asked = strtoll(PQgetvalue(answer->results[0], 0, 0), NULL, 10);
-        if (PQnfields(answer->results[0]) > 1)
-            done = strtoll(PQgetvalue(answer->results[0], 0, 1), NULL, 10);
+    if (!fault.kind && PQntuples(answer->results[ANSWER_AT]) == 1) {
+        asked = strtoll(PQgetvalue(answer->results[ANSWER_AT], 0, 0), NULL, 10);
+        if (PQnfields(answer->results[ANSWER_AT]) > 1)
+            done = strtoll(PQgetvalue(answer->results[ANSWER_AT], 0, 1), NULL, 10);
     }
     pg_pool_give(reload->runtime->pool, reload->conn);
     reload->conn = NULL;

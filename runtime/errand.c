@@ -46,6 +46,14 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
     on_answer(&answer, errand);
 }
 
+struct pg_pipeline *errand_pipeline(void)
+{
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    if (pipeline)
+        pg_pipeline_begin(pipeline);
+    return pipeline;
+}
+
 bool errand_start(struct runtime *runtime, enum pg_pool_line line, struct pg_pipeline *pipeline,
                   int64_t wait_us, int64_t answer_us, errand_done_fn *done, void *arg,
                   struct errand **out, struct fault *fault)
@@ -55,6 +63,7 @@ bool errand_start(struct runtime *runtime, enum pg_pool_line line, struct pg_pip
         pg_pipeline_free(pipeline);
         return fault_no_memory(fault);
     }
+    pg_pipeline_commit(pipeline);
     *errand = (struct errand){
         .runtime = runtime, .pipeline = pipeline, .answer_us = answer_us, .done = done, .arg = arg};
     if (!pg_pool_take(runtime->pool, line, wait_us, on_connection, errand, &errand->request,

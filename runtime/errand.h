@@ -1,6 +1,5 @@
 /*
- * One pipeline on a connection of the pool: taken, sent, answered, given back. A pipeline without a
- * BEGIN is one transaction of its own.
+ * One transaction on a connection of the pool: taken, sent, answered, given back.
  */
 #pragma once
 #include "pg_pipeline.h"
@@ -13,8 +12,12 @@ struct runtime;
  * over and the connection given back before; called once, from the loop, unless cancelled. */
 typedef void errand_done_fn(struct pg_answer *answer, void *arg);
 
-/* The pipeline is owned by the errand, also on failure; NULL counts as lack of memory. *out may be
- * used to cancel until done runs. */
+/* A pipeline that begins its transaction; the first statement added to it has index 1. NULL without
+ * memory. */
+struct pg_pipeline *errand_pipeline(void);
+
+/* The pipeline, of errand_pipeline, is owned by the errand, also on failure; NULL counts as lack of
+ * memory. Its commit is added. *out may be used to cancel until done runs. */
 MUST_CHECK bool errand_start(struct runtime *runtime, enum pg_pool_line line,
                              struct pg_pipeline *pipeline, int64_t wait_us, int64_t answer_us,
                              errand_done_fn *done, void *arg, struct errand **out,

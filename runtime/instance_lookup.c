@@ -16,6 +16,7 @@
 enum {
     CONNECTION_WAIT_US = 10 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
+    FOUND_AT = 1, /* after BEGIN */
     LOOKS_MAX = 4,
     WORDS_BYTES_MAX = 1000,
     EVENT_NAME_BYTES_MAX = 255,
@@ -223,12 +224,12 @@ static void on_found(struct pg_answer *answer, void *arg)
         tell(lookup, STATUS_FAILED, answer->fault.text);
         return;
     }
-    if (PQntuples(answer->results[0]) == 0) {
+    if (PQntuples(answer->results[FOUND_AT]) == 0) {
         tell(lookup, STATUS_MISSING, "no such instance");
         return;
     }
-    lookup->row = answer->results[0];
-    answer->results[0] = NULL;
+    lookup->row = answer->results[FOUND_AT];
+    answer->results[FOUND_AT] = NULL;
     if (!may_run(lookup))
         refuse(lookup);
     else if (!workflow_loader_get(lookup->runtime, value(lookup->row, FOUND_WORKFLOW),
@@ -258,7 +259,7 @@ static void look(struct instance_lookup *lookup)
 {
     char ownership_ms[24];
     const char *params[] = {lookup->id, ownership_ms};
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     struct fault fault;
     lookup->n_looks++;
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",

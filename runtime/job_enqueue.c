@@ -247,7 +247,7 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
         return;
     }
     uuid_draw(&enqueue->runtime->uuids, enqueue->attempt);
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline && !add_statements(enqueue, pipeline, &fault)) {
         pg_pipeline_free(pipeline);
         end(enqueue, STATUS_FAILED, fault.text);

@@ -271,7 +271,7 @@ static void claim(struct job_runner *runner)
              (long long)(runner->runtime->options.ownership_us / 1000));
     const char *fresh[] = {runner->runtime->process_id, claim_ms, limit};
     const char *alone[] = {runner->runtime->process_id, claim_ms, ownership_ms};
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM, 3, fresh);
     if (pipeline && runner->n_alone == 0 &&
@@ -335,7 +335,7 @@ static void write_ends(struct job_runner *runner)
         params[i + 1] = text_chars(&columns[i]);
         ok = ok && text_ok(&columns[i], &fault);
     }
-    struct pg_pipeline *pipeline = ok ? pg_pipeline_new() : NULL;
+    struct pg_pipeline *pipeline = ok ? errand_pipeline() : NULL;
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_END, END_COLUMNS + 1, params);
     if (errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
@@ -391,7 +391,7 @@ static void care(struct job_runner *runner, int64_t now_us)
     if (runner->care || runner->draining || now_us - runner->care_us < runner->options.care_us)
         return;
     runner->care_us = now_us;
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline) {
         uuid_draw(&runner->runtime->uuids, id);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_TRIGGER_FIRE, 1, timers);

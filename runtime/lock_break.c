@@ -114,8 +114,8 @@ static void on_recorded(struct pg_answer *answer, void *arg)
         tell(request, &answer->fault);
         return;
     }
-    request->recorded = answer->results[0];
-    answer->results[0] = NULL;
+    request->recorded = answer->results[1]; /* after BEGIN */
+    answer->results[1] = NULL;
     if (is_true(request, RECORDED_SPARED)) {
         refuse_standby(request);
     } else if (is_true(request, RECORDED_HIDDEN)) {
@@ -146,7 +146,9 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         lock_break_cancel(request);
         return;
     }
+    pg_pipeline_begin(request->pipeline);
     pg_pipeline_add(request->pipeline, PG_PREPARED, SQL_LOCK_BREAK_RECORD, 2, params);
+    pg_pipeline_commit(request->pipeline);
     if (!pg_conn_send(conn, request->pipeline, ANSWER_US, on_recorded, request, &failed))
         tell(request, &failed);
 }

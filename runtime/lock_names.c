@@ -279,6 +279,7 @@ static void tell(struct lock_names *names, bool tidy)
     for (int i = 0; i < COLUMNS; i++)
         params[i + 1] = text_chars(&names->columns[i]);
     pg_pipeline_clear(names->pipeline);
+    pg_pipeline_begin(names->pipeline);
     if (!is_told(names, hash)) {
         pg_pipeline_add(names->pipeline, PG_PREPARED, SQL_LOCK_NAME_CLEAR, 1, params);
         if (names->n_names)
@@ -289,8 +290,9 @@ static void tell(struct lock_names *names, bool tidy)
     }
     if (tidy)
         pg_pipeline_add(names->pipeline, PG_PREPARED, SQL_LOCK_NAME_TIDY, 0, NULL);
-    if (!pg_pipeline_length(names->pipeline) ||
-        !pg_conn_send(names->conn, names->pipeline, ANSWER_US, on_told, names, &fault))
+    bool nothing = pg_pipeline_length(names->pipeline) == 1;
+    pg_pipeline_commit(names->pipeline);
+    if (nothing || !pg_conn_send(names->conn, names->pipeline, ANSWER_US, on_told, names, &fault))
         rest(names);
 }
 

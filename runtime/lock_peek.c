@@ -132,7 +132,7 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
     (void)what;
     peek->sent = true;
     want_all(peek);
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
         batch_rows_add_loads(peek->rows, pipeline);
     if (!batch_rows_ok(peek->rows, &fault)) {

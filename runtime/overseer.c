@@ -16,6 +16,7 @@ enum {
     BEATS_PER_OWNERSHIP = 4, /* so that a beat or two may be late */
     CONNECTION_WAIT_US = 5 * 1000 * 1000,
     ANSWER_US = 5 * 1000 * 1000,
+    OVERDUE_AT = 1, /* after BEGIN */
     HOST_NAME_BYTES = 256,
 };
 
@@ -60,7 +61,9 @@ bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn, struct f
 {
     struct pg_answer answer;
     pg_pipeline_clear(overseer->pipeline);
+    pg_pipeline_begin(overseer->pipeline);
     add_beat(overseer, overseer->pipeline);
+    pg_pipeline_commit(overseer->pipeline);
     if (!pg_conn_call(overseer->runtime->base, conn, overseer->pipeline, ANSWER_US, &answer, fault))
         return false;
     overseer->beat_us = clock_monotonic_us();
@@ -91,7 +94,7 @@ static void on_looked(struct pg_answer *answer, void *arg)
     struct runtime *runtime = overseer->runtime;
     if (!answer->fault.kind) {
         overseer->n_beats += overseer->beats;
-        const PGresult *ended = answer->results[0];
+        const PGresult *ended = answer->results[OVERDUE_AT];
         if (PQntuples(ended) == 1 && atoi(PQgetvalue(ended, 0, 0)) > 0 && runtime->options.log)
             log_line(runtime->options.log, LOG_LEVEL_WARNING, "runtime",
                      "ended %s session(s) of hosts that went silent past their deadline",
@@ -114,6 +117,7 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         return;
     }
     pg_pipeline_clear(overseer->pipeline);
+    pg_pipeline_begin(overseer->pipeline);
     pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_OVERDUE_END, 0, NULL);
     int64_t now_us = clock_monotonic_us();
     overseer->beats = now_us - overseer->beat_us >= at_most(overseer, BEAT_EVERY_US);
@@ -121,6 +125,7 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         overseer->beat_us = now_us;
         add_beat(overseer, overseer->pipeline);
     }
+    pg_pipeline_commit(overseer->pipeline);
     if (!pg_conn_send(conn, overseer->pipeline, ANSWER_US, on_looked, overseer, &failed)) {
         pg_pool_give(overseer->runtime->pool, conn);
         overseer->conn = NULL;

@@ -472,7 +472,9 @@ void runtime_retire(struct runtime *runtime)
     overseer_stop(runtime->overseer);
     if (pipeline && pg_pool_server_version(runtime->pool) &&
         take_now(runtime, RETIRE_US, &conn, &ignored)) {
+        pg_pipeline_begin(pipeline);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_RETIRE, 1, params);
+        pg_pipeline_commit(pipeline);
         if (pg_conn_call(runtime->base, conn, pipeline, RETIRE_US, &answer, &ignored))
             pg_answer_done(&answer);
         pg_pool_give(runtime->pool, conn);
