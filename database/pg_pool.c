@@ -37,6 +37,7 @@ struct pg_request {
     struct event *timer;
     pg_pool_fn *done;
     void *arg;
+    bool first; /* stands before all that are not */
     TAILQ_ENTRY(pg_request) link;
 };
 
@@ -259,10 +260,28 @@ static void on_request_timeout(evutil_socket_t fd, short what, void *arg)
     answer(request, NULL, &fault);
 }
 
+static void enter_line(struct line *line, struct pg_request *request)
+{
+    struct pg_request *other = NULL;
+    if (request->first) {
+        TAILQ_FOREACH(other, &line->requests, link)
+        {
+            if (!other->first)
+                break;
+        }
+    }
+    if (other)
+        TAILQ_INSERT_BEFORE(other, request, link);
+    else
+        TAILQ_INSERT_TAIL(&line->requests, request, link);
+    line->n_requests++;
+}
+
 bool pg_pool_take(struct pg_pool *pool, enum pg_pool_line which, int64_t timeout_us,
                   pg_pool_fn *done, void *arg, struct pg_request **out, struct fault *fault)
 {
-    struct line *line = &pool->lines[which];
+    bool reserved = which == PG_POOL_RESERVED;
+    struct line *line = &pool->lines[reserved ? PG_POOL_RESERVED : PG_POOL_ORDINARY];
     struct pg_request *request = calloc(1, sizeof *request);
     if (!request)
         return fault_no_memory(fault);
@@ -277,8 +296,8 @@ bool pg_pool_take(struct pg_pool *pool, enum pg_pool_line which, int64_t timeout
     request->line = line;
     request->done = done;
     request->arg = arg;
-    TAILQ_INSERT_TAIL(&line->requests, request, link);
-    line->n_requests++;
+    request->first = which == PG_POOL_FIRST;
+    enter_line(line, request);
     dispatch_soon(line);
     *out = request;
     return true;

@@ -29,12 +29,14 @@ typedef void pg_pool_fn(struct pg_conn *conn, const struct fault *fault, void *a
 enum pg_pool_line {
     PG_POOL_ORDINARY,
     PG_POOL_RESERVED, /* the one connection for heartbeats and look-ups */
+    PG_POOL_FIRST,    /* an ordinary one, before all who ask by PG_POOL_ORDINARY */
 };
 
-/* Asks for an idle connection, first come first served. done runs exactly once from the loop, never
- * before this returned. timeout_us: how long to wait, through failures to connect too (refused,
- * starting up, too many connections: tried again with backoff); failures that no waiting heals (a
- * wrong password, no such database) are told at once. *out may be used to cancel until done runs.
+/* Asks for an idle connection, first come first served in its line. done runs exactly once from the
+ * loop, never before this returned. timeout_us: how long to wait, through failures to connect too
+ * (refused, starting up, too many connections: tried again with backoff); failures that no waiting
+ * heals (a wrong password, no such database) are told at once. *out may be used to cancel until
+ * done runs.
  */
 MUST_CHECK bool pg_pool_take(struct pg_pool *pool, enum pg_pool_line line, int64_t timeout_us,
                              pg_pool_fn *done, void *arg, struct pg_request **out,

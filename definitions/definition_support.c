@@ -5,11 +5,6 @@ static bool has_action(const struct activity *activity)
     return activity->action != NULL;
 }
 
-static bool holds_a_lease(const struct activity *activity)
-{
-    return activity->lock_hold == LOCK_HOLD_LEASE;
-}
-
 struct unsupported {
     const char *key;                               /* where to point */
     bool (*used)(const struct activity *activity); /* NULL = a key of the workflow */
@@ -18,8 +13,6 @@ struct unsupported {
 
 static const struct unsupported unsupported[] = {
     {"action", has_action, "`action` is not there yet: native actions come with a later version"},
-    {"lock-hold", holds_a_lease,
-     "`lock-hold: lease` is not there yet: it comes with a later version"},
 };
 
 static void report(const struct unsupported *row, const struct yaml_tree *mapping,

@@ -12,6 +12,7 @@
 #include "batch_chain.h"
 #include "batch_fault.h"
 #include "batch_keys.h"
+#include "batch_lease.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
@@ -224,7 +225,9 @@ static void give_back(struct batch *batch, struct member *member)
     if (member->fate != FATE_KEPT && member->fate != FATE_DROPPED)
         execution_chain_rewind(member->execution);
     struct scheduler *scheduler = batch->runtime->scheduler;
-    if (member->fate == FATE_REFUSED)
+    if (member->fate == FATE_REFUSED && member->leased)
+        scheduler_refused_by_lease(scheduler, member->execution, member->lease_us);
+    else if (member->fate == FATE_REFUSED)
         scheduler_refused(scheduler, member->execution);
     else if (member->fate == FATE_ASIDE)
         scheduler_step_aside(scheduler, member->execution, member->delay_us);
@@ -232,22 +235,34 @@ static void give_back(struct batch *batch, struct member *member)
         scheduler_again(scheduler, member->execution, member->delay_us);
 }
 
+void batch_give_connection(struct batch *batch)
+{
+    if (batch->conn && batch->ran_sql)
+        session_reset_start(batch->runtime, batch->conn);
+    else if (batch->conn)
+        pg_pool_give(batch->runtime->pool, batch->conn);
+    batch->conn = NULL;
+    batch->ran_sql = false;
+}
+
 void batch_end(struct batch *batch)
 {
     struct runtime *runtime = batch->runtime;
     enum batch_kind kind = batch->kind;
+    bool counts = !batch_lease_runs(batch); /* the scheduler has been told already */
     batch_enter(batch, BATCH_OVER);
-    if (batch->conn && batch->ran_sql)
-        session_reset_start(runtime, batch->conn);
-    else if (batch->conn)
-        pg_pool_give(runtime->pool, batch->conn);
-    batch->conn = NULL;
+    batch_give_connection(batch);
+    if (batch_lease_stands(batch)) {
+        batch_lease_release(batch);
+        return;
+    }
     free_scripts(batch);
     conclude(batch);
     give_back(batch, batch->members);
     batch->members = NULL;
     free_batch(batch);
-    scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
+    if (counts)
+        scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
 }
 
 void batch_abandon(struct batch *batch)
@@ -435,6 +450,12 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
     case SCRIPT_BLOCKED: member_drop(member, STATUS_BLOCKED, "the guard said no"); break;
     case SCRIPT_FAILED: member_fail(member, fault); break;
     case SCRIPT_ASKS:
+        if (script_request(member->script)->kind == REQUEST_TOKEN) {
+            member->execution->plan->needs_lease = true;
+            member_again(member, /* alone= */ true, 0);
+            hold_back_later(member, FATE_AGAIN);
+            break;
+        }
         if (alone) {
             batch_ask(batch);
             return false;

@@ -2,7 +2,11 @@
  * What a script asks of the database while it runs, alone in its transaction: its changes so far
  * are saved first, in the same pipeline, so that its statement sees them; after a statement of its
  * own, rows are loaded anew and the limits set again.
+ *
+ * Under a lease each request has a read-only transaction of its own, and nothing is saved before
+ * the end: what is loaded stays as it is, and what would write at once is refused.
  */
+#include "batch_lease.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "runtime_sql.h"
@@ -37,7 +41,18 @@ static void refuse(struct batch *batch, struct fault *fault)
 
 static void go_on(struct batch *batch)
 {
+    if (batch->lease)
+        batch_give_connection(batch);
     batch_run(batch);
+}
+
+static void send_request(struct batch *batch);
+
+/* A statement that wants to write says what PostgreSQL says, and where writing belongs. */
+static void explain_read_only(struct batch *batch, struct pg_answer *answer)
+{
+    if (batch->lease && strcmp(answer->fault.sqlstate, "25006") == 0)
+        fault_prefix(&answer->fault, "an activity with a lease writes by its `data` when it ends");
 }
 
 /* ---- answers ---- */
@@ -49,7 +64,7 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
     struct row *row = NULL;
     switch (request->kind) {
     case REQUEST_SQL:
-        return script_rebind(member->script, fault) &&
+        return (batch->lease || script_rebind(member->script, fault)) &&
                script_answer_sql(member->script, answer->results[batch->at_ask], fault);
     case REQUEST_NEW:
         row =
@@ -64,7 +79,8 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
         script_row_at(member->script, 1)->row->state = ROW_DELETED;
         script_refresh(member->script);
         return script_answer_nothing(member->script, fault);
-    case REQUEST_SLEEP: break;
+    case REQUEST_SLEEP:
+    case REQUEST_TOKEN: break;
     }
     return script_answer_nothing(member->script, fault);
 }
@@ -73,7 +89,13 @@ static void on_asked(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
     struct fault fault;
+    if (batch->lease && answer->connection_lost) {
+        batch_give_connection(batch); /* it only reads: again */
+        batch_lease_fetch(batch, send_request);
+        return;
+    }
     if (answer->fault.kind || answer->connection_lost) {
+        explain_read_only(batch, answer);
         if (answer->failed == batch->at_ask)
             add_place(batch, &answer->fault);
         batch_failed(batch, answer);
@@ -84,7 +106,8 @@ static void on_asked(struct pg_answer *answer, void *arg)
         refuse(batch, &fault);
         return;
     }
-    script_refresh(batch->running->script);
+    if (!batch->lease)
+        script_refresh(batch->running->script);
     if (give_answer(batch, answer, &fault))
         go_on(batch);
     else
@@ -95,6 +118,10 @@ static void on_asked(struct pg_answer *answer, void *arg)
 
 static bool begin_pipeline(struct batch *batch, struct fault *fault)
 {
+    if (batch->lease) {
+        batch_lease_begin_request(batch);
+        return true;
+    }
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
     if (!script_settle(batch->running->script, fault) ||
@@ -111,6 +138,8 @@ static bool ask_sql(struct batch *batch, struct fault *fault)
     batch->at_ask = pg_pipeline_add(batch->pipeline, PG_UNNAMED, request->text, request->n_params,
                                     request->params);
     batch->ran_sql = true;
+    if (batch->lease)
+        return true;
     batch_add_plain(batch, "RESET ROLE"); /* a function of the application may have changed it */
     batch_add_limits(batch);
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_AGAIN, 0, NULL);
@@ -303,7 +332,8 @@ static bool add_request(struct batch *batch, struct fault *fault)
     case REQUEST_LOAD: return ask_load(batch, fault);
     case REQUEST_LIST: return ask_list(batch, fault);
     case REQUEST_DELETE: return ask_delete(batch, fault);
-    case REQUEST_SLEEP: break;
+    case REQUEST_SLEEP:
+    case REQUEST_TOKEN: break;
     }
     return true;
 }
@@ -316,6 +346,8 @@ static void send_request(struct batch *batch)
         refuse(batch, &fault);
         return;
     }
+    if (batch->lease)
+        batch_add_plain(batch, "ROLLBACK"); /* it has only read */
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
     batch_enter(batch, BATCH_ASKING);
     batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_asked);
@@ -329,13 +361,17 @@ static void on_table(struct pg_answer *answer, void *arg)
     struct runtime *runtime = batch->runtime;
     struct fault fault;
     const struct script_request *request = script_request(batch->running->script);
-    if (answer->fault.kind || answer->connection_lost)
+    if (batch->lease && answer->connection_lost) {
+        batch_give_connection(batch);
+        batch_lease_fetch(batch, batch_ask);
+    } else if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
-    else if (!catalogue_learn(runtime->catalogue, request->text, runtime->schema,
-                              answer->results[0], &batch->ask_table, &fault))
+    } else if (!catalogue_learn(runtime->catalogue, request->text, runtime->schema,
+                                answer->results[0], &batch->ask_table, &fault)) {
         refuse(batch, &fault);
-    else
+    } else {
         send_request(batch);
+    }
 }
 
 static void ask_about_table(struct batch *batch, const char *name)
@@ -364,9 +400,32 @@ static void sleep_for(struct batch *batch, double seconds)
         refuse(batch, &fault);
 }
 
+static bool writes_at_once(enum request_kind kind)
+{
+    return kind == REQUEST_NEW || kind == REQUEST_DELETE;
+}
+
+static void refuse_to_write(struct batch *batch)
+{
+    struct fault fault;
+    fault_set(&fault, FAULT_SCRIPT,
+              "an activity with a lease adds and deletes no rows: it changes those of its `data`, "
+              "when it ends; let the next activity do the rest");
+    refuse(batch, &fault);
+}
+
 void batch_ask(struct batch *batch)
 {
     const struct script_request *request = script_request(batch->running->script);
+    bool sleeps = request->kind == REQUEST_SLEEP;
+    if (batch->lease && writes_at_once(request->kind)) {
+        refuse_to_write(batch);
+        return;
+    }
+    if (!batch->conn && !sleeps) {
+        batch_lease_fetch(batch, batch_ask);
+        return;
+    }
     switch (request->kind) {
     case REQUEST_SLEEP: sleep_for(batch, request->seconds); return;
     case REQUEST_SQL:
@@ -374,5 +433,6 @@ void batch_ask(struct batch *batch)
     case REQUEST_NEW:
     case REQUEST_LOAD:
     case REQUEST_LIST: ask_about_table(batch, request->text); return;
+    case REQUEST_TOKEN: return; /* it starts anew with a lease: see batch.c */
     }
 }

@@ -4,6 +4,7 @@
  */
 #include "batch_broken.h"
 #include "batch_fault.h"
+#include "batch_lease.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "lock_table.h"
@@ -64,6 +65,10 @@ static void fail_alone(struct batch *batch, struct member *member, const struct 
     case MEANS_EXPIRED:
         member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
         return;
+    case MEANS_LEASE_GONE:
+        member_drop(member, STATUS_EXPIRED,
+                    overdue ? "held longer than the waiting timeout" : "its lease was broken");
+        return;
     case MEANS_OVERDUE:
         if (overdue)
             member_drop(member, STATUS_EXPIRED, "held longer than the waiting timeout");
@@ -118,7 +123,7 @@ void batch_failed(struct batch *batch, const struct pg_answer *answer)
 {
     enum fault_meaning meaning = batch_fault_meaning(&answer->fault);
     assert(batch->members);
-    if (batch_broken_ask(batch, answer))
+    if (batch_lease_goes_on(batch, answer) || batch_broken_ask(batch, answer))
         return;
     int64_t pause_us = answer->connection_lost ? AWAY_PAUSE_US : 0;
     bool full = strcmp(answer->fault.sqlstate, "53200") == 0;

@@ -11,6 +11,7 @@ struct meaning_row {
 static const struct meaning_row meanings[] = {
     {"LK001", MEANS_CONFLICT},   /* expect(): a row count that was not met */
     {"LK002", MEANS_EXPIRED},    /* still_in_time() */
+    {"LK004", MEANS_LEASE_GONE}, /* expect_lease() */
     {"40", MEANS_COLLISION},     /* serialization failure, deadlock */
     {"55P03", MEANS_COLLISION},  /* lock not available: lock_timeout */
     {"57014", MEANS_OVERDUE},    /* query canceled: statement_timeout, or an operator */

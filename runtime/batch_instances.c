@@ -134,7 +134,8 @@ static const char *status_name(enum instance_step step)
 /* An execution that parks has run nothing. */
 static int steps_after(const struct execution *execution)
 {
-    return execution->instance.steps + (execution->parks ? 0 : 1);
+    bool ran = !execution->parks && !execution->instance.next.only_persists;
+    return execution->instance.steps + (ran ? 1 : 0);
 }
 
 /* activity, status, wait_for of the state that is reached */

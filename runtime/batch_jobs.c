@@ -54,6 +54,14 @@ void batch_jobs_read(struct batch *batch, const PGresult *rows)
     }
 }
 
+void batch_jobs_add_going_on(struct batch *batch)
+{
+    const struct execution *execution = batch->members->execution;
+    const char *params[] = {execution->job, batch->runtime->process_id};
+    if (*execution->job && execution->origin == ORIGIN_START)
+        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_JOB_GOES_ON, 2, params);
+}
+
 bool batch_jobs_add_saves(struct batch *batch, struct fault *fault)
 {
     struct text ids;

@@ -11,4 +11,8 @@ int batch_jobs_add_lock(struct batch *batch);
 /* Drops the members whose job is no longer this process's; nobody needs to be told. */
 void batch_jobs_read(struct batch *batch, const PGresult *rows);
 
+/* The instance of a batch of one is written before its work is done: a job that starts it becomes
+ * one that goes on with it. */
+void batch_jobs_add_going_on(struct batch *batch);
+
 MUST_CHECK bool batch_jobs_add_saves(struct batch *batch, struct fault *fault);

@@ -319,6 +319,10 @@ static struct held *held_for(struct batch_rows *rows, struct slot *slot, const P
         held = NULL; /* the row was deleted; this is another with its key */
     if (!held)
         held = before;
+    if (held && rows->keeps_as_read) {
+        held->round = rows->round;
+        return held;
+    }
     if (!held && !(held = held_new(rows, table, fault)))
         return NULL;
     if (!held->n_id_columns && is_by_key(slot->load)) {
@@ -394,6 +398,11 @@ bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results, st
             rows->held[i]->row.state = ROW_ABSENT;
     rows->forgot = false;
     return true;
+}
+
+void batch_rows_keep_as_read(struct batch_rows *rows)
+{
+    rows->keeps_as_read = true;
 }
 
 void batch_rows_ask_anew(struct batch_rows *rows, int slot)

@@ -70,6 +70,7 @@ struct batch_rows {
     struct held *held_by_identity;
     int round;   /* of reading */
     bool forgot; /* the next round fills every row that is still there */
+    bool keeps_as_read; /* over several transactions: the first reading counts */
     struct update *updates;
     int n_updates, updates_capacity;
     struct text scratch;

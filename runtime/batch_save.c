@@ -7,6 +7,7 @@
 #include "batch_instances.h"
 #include "batch_jobs.h"
 #include "batch_keys.h"
+#include "batch_lease.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "history.h"
@@ -58,6 +59,10 @@ static void on_left(struct pg_answer *answer, void *arg)
 
 void batch_leave(struct batch *batch)
 {
+    if (!batch->conn) { /* a lease is held, and no transaction */
+        batch_end(batch);
+        return;
+    }
     pg_pipeline_clear(batch->pipeline);
     batch_add_plain(batch, ROLLBACK_TEXT);
     batch_enter(batch, BATCH_LEAVING);
@@ -77,6 +82,18 @@ static void conclude_committed(struct batch *batch)
     }
 }
 
+/* It has committed: the lease is taken, or all is done. */
+static void go_on_committed(struct batch *batch)
+{
+    if (batch_lease_is_being_taken(batch)) {
+        batch_lease_taken(batch);
+        return;
+    }
+    conclude_committed(batch);
+    batch_lease_ended(batch);
+    batch_end(batch);
+}
+
 static void conclude_kept(struct batch *batch, enum execution_status status, const char *reason)
 {
     for (struct member *member = batch->members; member; member = member->next)
@@ -90,10 +107,7 @@ static void on_looked_up(enum commit_fact fact, void *arg)
     struct pg_answer lost = {.connection_lost = true, .failed = -1, .warned = -1};
     batch->lookup = NULL;
     switch (fact) {
-    case COMMIT_HAPPENED:
-        conclude_committed(batch);
-        batch_end(batch);
-        return;
+    case COMMIT_HAPPENED: go_on_committed(batch); return;
     case COMMIT_NEVER:
         fault_set(&lost.fault, FAULT_DATABASE, "the connection was lost before the commit");
         batch_failed(batch, &lost);
@@ -102,6 +116,7 @@ static void on_looked_up(enum commit_fact fact, void *arg)
         conclude_kept(
             batch, STATUS_UNKNOWN,
             "the answer to the commit was lost and the database did not come back in time");
+        batch_lease_ended(batch); /* if it still stands, it expires */
         batch_end(batch);
         return;
     }
@@ -148,8 +163,7 @@ static void on_saved(struct pg_answer *answer, void *arg)
     } else if (answer->warned == batch->at_commit) {
         look_up(batch); /* a standby that did not confirm, a server in trouble: is it durable? */
     } else {
-        conclude_committed(batch);
-        batch_end(batch);
+        go_on_committed(batch);
     }
 }
 
@@ -166,17 +180,40 @@ static bool add_history(struct batch *batch, struct fault *fault)
     return ok;
 }
 
+void batch_add_commit_checks(struct batch *batch)
+{
+    const char *mark[] = {batch->attempt}, *deadline[] = {batch->deadline};
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+    batch_add_plain(batch, CONSTRAINTS_TEXT);
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
+}
+
+/* Sends what the pipeline holds, and COMMIT. */
+void batch_commit(struct batch *batch)
+{
+    batch->at_commit = pg_pipeline_length(batch->pipeline);
+    batch_add_plain(batch, COMMIT_TEXT);
+    batch_enter(batch, BATCH_SAVING);
+    int64_t left_us = batch->deadline_us - clock_monotonic_us();
+    batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_saved);
+}
+
 void batch_save(struct batch *batch)
 {
     struct fault fault;
-    const char *mark[] = {batch->attempt}, *deadline[] = {batch->deadline};
+    if (!batch->conn) { /* a lease is held, and no transaction: there is one now */
+        batch_lease_fetch(batch, batch_save);
+        return;
+    }
     uuid_draw(&batch->runtime->uuids, batch->attempt);
     pg_pipeline_clear(batch->pipeline);
-    batch_add_limits(batch);
+    bool ok = !batch->lease || batch_lease_add_end(batch, &fault);
+    if (!batch->lease)
+        batch_add_limits(batch);
     batch_rows_add_saves(batch->rows, batch->pipeline);
-    bool ok = batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
-              batch_instances_add_saves(batch, &fault) && batch_keys_add_saves(batch, &fault) &&
-              batch_events_add_saves(batch, &fault) && add_history(batch, &fault);
+    ok = ok && batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
+         batch_instances_add_saves(batch, &fault) && batch_keys_add_saves(batch, &fault) &&
+         batch_events_add_saves(batch, &fault) && add_history(batch, &fault);
     if (!ok) {
         if (batch_is_alone(batch))
             batch_drop_all(batch, STATUS_FAILED, fault.text);
@@ -185,12 +222,6 @@ void batch_save(struct batch *batch)
         batch_leave(batch);
         return;
     }
-    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
-    batch_add_plain(batch, CONSTRAINTS_TEXT);
-    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
-    batch->at_commit = pg_pipeline_length(batch->pipeline);
-    batch_add_plain(batch, COMMIT_TEXT);
-    batch_enter(batch, BATCH_SAVING);
-    int64_t left_us = batch->deadline_us - clock_monotonic_us();
-    batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_saved);
+    batch_add_commit_checks(batch);
+    batch_commit(batch);
 }

@@ -1,5 +1,5 @@
 /* What the files of a batch share: batch.c (life, members, running), batch_take.c, batch_ask.c
- * (requests of scripts), batch_save.c, batch_error.c. */
+ * (requests of scripts), batch_save.c, batch_lease.c, batch_error.c. */
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
@@ -23,6 +23,9 @@ enum batch_state {
     BATCH_LEAVING,    /* awaits ROLLBACK */
     BATCH_LOOKING_UP, /* the commit's answer was lost: awaits what became of it */
     BATCH_BROKEN,     /* the connection was lost: awaits whether somebody broke a lock */
+    BATCH_LEASING,    /* the rows of a lease are written: awaits the answer, then their commit */
+    BATCH_FETCHING,  /* holds a lease: awaits a connection, for a request, the end or the release */
+    BATCH_RELEASING, /* awaits that the rows of its lease are deleted: nothing was kept */
     BATCH_OVER,
 };
 
@@ -41,6 +44,8 @@ struct member {
     enum member_fate fate;
     bool granted;
     int64_t delay_us;
+    bool leased; /* REFUSED: a lease was in the way, for so long at most */
+    int64_t lease_us;
     int *slots; /* of batch_rows, one per data declaration; NULL before they are asked for */
     struct script *script;
     struct member *next;
@@ -64,6 +69,7 @@ struct batch {
     struct event *timer;
     struct commit_lookup *lookup;
     struct batch_broken *broken;   /* the question whether a lock was broken, once it was asked */
+    struct batch_lease *lease;     /* NULL: its locks are the transaction's */
     char attempt[UUID_TEXT_BYTES]; /* of the commit mark */
     char deadline[DEADLINE_BYTES]; /* by the database's clock */
     int64_t sent_us;               /* when the tries, or the loads after a wait, were sent */
@@ -74,7 +80,7 @@ struct batch {
     int64_t lost_us;     /* when the commit's answer was lost; 0 = it was not */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */
-    int at_begin, at_try, at_granted, at_jobs, at_instances, at_keys, at_commit, at_ask;
+    int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
     bool ran_sql; /* a script's own: the session may not be as it was */
@@ -97,8 +103,12 @@ void batch_send(struct batch *batch, int64_t timeout_us, pg_answer_fn *done);
 void batch_take(struct batch *batch);
 void batch_run(struct batch *batch); /* starts, or goes on where a script stopped */
 void batch_save(struct batch *batch);
+void batch_commit(struct batch *batch);
 void batch_leave(struct batch *batch);
 void batch_end(struct batch *batch);
+
+/* Gives its connection back, if it has one. */
+void batch_give_connection(struct batch *batch);
 
 /* The running member's script asks for something. */
 void batch_ask(struct batch *batch);
@@ -115,6 +125,12 @@ void batch_failed(struct batch *batch, const struct pg_answer *answer);
 
 /* Keeps what a member's script has changed so far; later members see it. */
 MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member, struct fault *fault);
+
+/* Adds BEGIN and the limits of a transaction; its deadline is published as so far off. */
+void batch_add_begin(struct batch *batch, const char *begin, int64_t publish_us);
+
+/* The last statements before a COMMIT: the mark, whatever was deferred, the look at the clock. */
+void batch_add_commit_checks(struct batch *batch);
 
 /* Adds a statement without parameters. */
 void batch_add_plain(struct batch *batch, const char *text);

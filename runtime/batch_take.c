@@ -7,6 +7,7 @@
 #include "batch_instances.h"
 #include "batch_jobs.h"
 #include "batch_keys.h"
+#include "batch_lease.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
@@ -15,6 +16,7 @@
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,12 +33,12 @@ static const char *number(char buffer[24], int64_t value)
     return buffer;
 }
 
-static void add_begin(struct batch *batch, int64_t publish_us)
+void batch_add_begin(struct batch *batch, const char *begin, int64_t publish_us)
 {
     char idle[24], publish[24];
     const char *params[] = {batch->runtime->tag, number(idle, batch_whole_ms(batch->waiting_us)),
                             number(publish, batch_whole_ms(publish_us))};
-    batch_add_plain(batch, BEGIN_TEXT);
+    batch_add_plain(batch, begin);
     batch->at_begin = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_BEGIN, 3, params);
 }
 
@@ -61,41 +63,78 @@ enum {
     LOCK_TEXT_BYTES_MAX = 4 << 20,
 };
 
-/* The try of all members that want locks, or the wait of the one. */
+/* What the statements that take locks are given: for each member that wants any its entries and its
+ * paths, one after the other. */
+struct lock_params {
+    struct text sizes, keys, exclusive, path_counts, paths;
+    int n_groups;
+};
+
+enum {
+    LOCK_PARAMS = 5,
+};
+
+static void lock_params_list(struct lock_params *params, struct text *texts[LOCK_PARAMS])
+{
+    texts[0] = &params->sizes;
+    texts[1] = &params->keys;
+    texts[2] = &params->exclusive;
+    texts[3] = &params->path_counts;
+    texts[4] = &params->paths;
+}
+
+static void lock_params_add(struct lock_params *params, const struct lock_set *set)
+{
+    pg_array_add_int64(&params->sizes, lock_set_n_entries(set));
+    add_entries(set, &params->keys, &params->exclusive);
+    pg_array_add_int64(&params->path_counts, lock_set_n_paths(set));
+    for (int i = 0; i < lock_set_n_paths(set); i++)
+        pg_array_add(&params->paths, lock_set_path(set, i));
+    params->n_groups++;
+}
+
+/* The try of all members that want locks, which looks for leases too; or the wait of the one, and
+ * in a statement of its own the look. */
+static void add_lock_statements(struct batch *batch, const struct lock_params *params,
+                                int64_t budget_us)
+{
+    char budget[24];
+    const char *tries[] = {text_chars(&params->sizes), text_chars(&params->keys),
+                           text_chars(&params->exclusive), text_chars(&params->path_counts),
+                           text_chars(&params->paths)};
+    const char *wait[] = {text_chars(&params->keys), text_chars(&params->exclusive),
+                          number(budget, batch_whole_ms(budget_us))};
+    const char *look[] = {text_chars(&params->paths)};
+    batch->at_try = batch->at_look = NO_STATEMENT;
+    if (batch->kind == BATCH_WAIT) {
+        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_WAIT, 3, wait);
+        batch->at_look = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
+    } else if (params->n_groups > 0) {
+        batch->at_try =
+            pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LEASE_TRY, LOCK_PARAMS, tries);
+    }
+}
+
 static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
 {
-    struct text sizes, keys, exclusive;
-    char budget[24];
-    int n_groups = 0;
-    text_init(&sizes, LOCK_TEXT_BYTES_MAX);
-    text_init(&keys, LOCK_TEXT_BYTES_MAX);
-    text_init(&exclusive, LOCK_TEXT_BYTES_MAX);
-    pg_array_begin(&sizes);
-    pg_array_begin(&keys);
-    pg_array_begin(&exclusive);
-    for (struct member *member = batch->members; member; member = member->next) {
-        const struct lock_set *set = member->execution->locks;
-        if (!set)
-            continue;
-        pg_array_add_int64(&sizes, lock_set_n_entries(set));
-        add_entries(set, &keys, &exclusive);
-        n_groups++;
+    struct lock_params params = {.n_groups = 0};
+    struct text *texts[LOCK_PARAMS];
+    bool ok = true;
+    lock_params_list(&params, texts);
+    for (int i = 0; i < LOCK_PARAMS; i++) {
+        text_init(texts[i], LOCK_TEXT_BYTES_MAX);
+        pg_array_begin(texts[i]);
     }
-    pg_array_end(&sizes);
-    pg_array_end(&keys);
-    pg_array_end(&exclusive);
-    const char *tries[] = {text_chars(&sizes), text_chars(&keys), text_chars(&exclusive)};
-    const char *wait[] = {text_chars(&keys), text_chars(&exclusive),
-                          number(budget, batch_whole_ms(budget_us))};
-    batch->at_try = NO_STATEMENT;
-    if (batch->kind == BATCH_WAIT)
-        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_WAIT, 3, wait);
-    else if (n_groups > 0)
-        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_TRY, 3, tries);
-    bool ok = text_ok(&sizes, fault) && text_ok(&keys, fault) && text_ok(&exclusive, fault);
-    text_done(&sizes);
-    text_done(&keys);
-    text_done(&exclusive);
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->execution->locks)
+            lock_params_add(&params, member->execution->locks);
+    for (int i = 0; i < LOCK_PARAMS; i++)
+        pg_array_end(texts[i]);
+    add_lock_statements(batch, &params, budget_us);
+    for (int i = 0; i < LOCK_PARAMS; i++) {
+        ok = ok && text_ok(texts[i], fault);
+        text_done(texts[i]);
+    }
     return ok;
 }
 
@@ -162,7 +201,10 @@ static void start_running(struct batch *batch, const struct pg_answer *answer)
     struct fault fault;
     read_reads(batch, answer);
     if (batch_rows_read_loads(batch->rows, answer->results, &fault)) {
-        batch_run(batch);
+        if (batch_lease_wanted(batch))
+            batch_lease_take(batch);
+        else
+            batch_run(batch);
         return;
     }
     if (batch_is_alone(batch))
@@ -179,19 +221,28 @@ static void refuse_isolation(struct batch *batch)
     batch_leave(batch);
 }
 
-/* boolean[] as text: "{t,f,t}". One element a member that wanted locks, in order. */
+/* A lease is in its way for so many milliseconds at most, 0 = it has expired. */
+static void refuse_for_lease(struct member *member, const char *ms)
+{
+    member->fate = FATE_REFUSED;
+    member->leased = true;
+    member->lease_us = strtoll(ms, NULL, 10) * 1000;
+}
+
+/* text[]: "{true,false,1200}". One element a member that wanted locks, in order: granted, refused
+ * for a lock, refused for a lease. */
 static void read_tries(struct batch *batch, const PGresult *result)
 {
-    const char *at = PQgetvalue(result, 0, 0);
+    const char *at = PQgetvalue(result, 0, 0) + 1;
     for (struct member *member = batch->members; member; member = member->next) {
         if (!member->execution->locks)
             continue;
-        while (*at && *at != 't' && *at != 'f')
-            at++;
-        if (member->fate == FATE_OPEN && *at != 't')
+        if (member->fate == FATE_OPEN && isdigit((unsigned char)*at))
+            refuse_for_lease(member, at);
+        else if (member->fate == FATE_OPEN && *at != 't')
             member->fate = FATE_REFUSED;
-        if (*at)
-            at++;
+        at += strcspn(at, ",");
+        at += *at == ',';
     }
     batch_hold_back(batch);
 }
@@ -289,6 +340,11 @@ static void on_waited(struct pg_answer *answer, void *arg)
         batch_leave(batch);
         return;
     }
+    if (!PQgetisnull(answer->results[batch->at_look], 0, 0)) {
+        refuse_for_lease(batch->members, PQgetvalue(answer->results[batch->at_look], 0, 0));
+        batch_leave(batch); /* its advisory locks go with the transaction */
+        return;
+    }
     load_after_wait(batch);
 }
 
@@ -309,7 +365,7 @@ void batch_take(struct batch *batch)
         waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
     int64_t limit_us = budget_us + batch->waiting_us;
     pg_pipeline_clear(batch->pipeline);
-    add_begin(batch, limit_us);
+    batch_add_begin(batch, BEGIN_TEXT, limit_us);
     if (!add_locks(batch, budget_us, &fault)) {
         give_up(batch, &fault);
         return;

@@ -14,6 +14,13 @@ const struct activity *execution_activity(const struct execution *execution)
     return execution->plan->activity;
 }
 
+bool execution_takes_lease(const struct execution *execution)
+{
+    const struct activity *activity = execution_activity(execution);
+    return activity->exclusive_lock && !execution->parks &&
+           (activity->lock_hold == LOCK_HOLD_LEASE || execution->plan->needs_lease);
+}
+
 void execution_set_outcome(struct execution *execution, enum execution_status status,
                            const char *reason)
 {
@@ -219,7 +226,7 @@ static void reset_for_next(struct execution *execution)
     execution->first = execution->alone = execution->looked_anew = execution->out_of_time = false;
     execution->attempts = execution->failures = execution->n_relocks = execution->polls =
         execution->slices = 0;
-    execution->refused_since_us = execution->granted_us = 0;
+    execution->refused_since_us = execution->granted_us = execution->token = 0;
     free(execution->reason);
     execution->reason = NULL;
 }
@@ -296,6 +303,7 @@ void execution_describe(const struct execution *execution, const char **paths,
         .reason = execution->reason ? execution->reason : "",
         .paths = paths,
         .n_paths = execution_paths(execution, paths),
+        .token = execution->token,
         .waited_us = until_us - execution->submitted_us,
         .held_us = execution->granted_us ? execution->ended_us - execution->granted_us : 0,
         .attempts = execution->attempts,

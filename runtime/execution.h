@@ -36,6 +36,7 @@ enum ready_line {
     READY_PLAIN,   /* for a batch with others */
     READY_ALONE,   /* for a transaction of its own */
     READY_DELAYED, /* its timer brings it back */
+    READY_LEASED,  /* refused for a lease: its timer, or the end of a lease, brings it back */
     READY_SLOT,    /* refused for long: awaits a waiter connection */
     READY_LINES,
 };
@@ -81,6 +82,7 @@ struct execution {
     bool out_of_time; /* its acquire time passed while it was taken */
     bool job_lost;    /* the job is not this process's any more: it ends without a trace */
     bool overtaken;   /* its instance is not as it was when the run began */
+    int64_t token;    /* of the lease that its last run held; 0 = none */
     int attempts;     /* runs of the activity so far */
     int failures;     /* of them, those that failed and were tried again */
     int polls;        /* refusals in a row */
@@ -161,5 +163,8 @@ void execution_add_paths(const struct execution *execution, struct text *out);
 /* Makes input, vars, event, activity and instance visible in a scope. */
 MUST_CHECK bool execution_scope(const struct execution *execution, struct scope *scope,
                                 struct fault *fault);
+
+/* True if it holds its locks by a lease, over several transactions. */
+bool execution_takes_lease(const struct execution *execution);
 
 const struct activity *execution_activity(const struct execution *execution);

@@ -64,8 +64,8 @@ static bool add_instance_path(const struct execution *execution, struct lock_pat
                               int *n_paths, struct fault *fault)
 {
     struct lock_segment segment = {execution->id, strlen(execution->id)};
-    if (!execution->instance.stored) /* nobody else knows of it */
-        return true;
+    if (!execution->instance.stored && !execution_takes_lease(execution))
+        return true; /* nobody else knows of it before the last commit */
     if (!lock_path_new_own("instance", &segment, 1, &paths[*n_paths], fault))
         return false;
     ++*n_paths;

@@ -57,6 +57,10 @@ static void add_execution(struct history *history, const struct execution *execu
     add_ms(column++, until_us - execution->submitted_us);
     add_ms(column++, execution->granted_us ? now_us - execution->granted_us : 0);
     pg_array_add_int64(column++, execution->attempts);
+    if (execution->token)
+        pg_array_add_int64(column++, execution->token);
+    else
+        pg_array_add(column++, NULL);
     text_done(&paths);
     history->n_executions++;
 }

@@ -8,7 +8,7 @@
 #include "text.h"
 
 enum {
-    EXECUTION_COLUMNS = 10,
+    EXECUTION_COLUMNS = 11,
 };
 
 struct history {

@@ -27,6 +27,12 @@ void instance_stage(struct instance *instance, enum instance_step step, int acti
         (struct instance_next){.step = step, .activity = activity, .vars = vars, .output = output};
 }
 
+void instance_stage_as_is(struct instance *instance, int activity)
+{
+    instance_stage(instance, STEP_GOES_ON, activity, json_incref(instance->vars), NULL);
+    instance->next.only_persists = true;
+}
+
 void instance_adopt(struct instance *instance, bool stored)
 {
     struct instance_next *next = &instance->next;

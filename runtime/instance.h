@@ -18,9 +18,10 @@ enum instance_step {
 
 struct instance_next {
     enum instance_step step;
-    int activity;   /* index: the next one, or the one that ended the workflow */
-    json_t *vars;   /* owned; NULL = none */
-    json_t *output; /* owned; NULL = as before */
+    bool only_persists; /* no activity has run: the row is written as it stands before the next */
+    int activity;       /* index: the next one, or the one that ended the workflow */
+    json_t *vars;       /* owned; NULL = none */
+    json_t *output;     /* owned; NULL = as before */
 };
 
 struct instance {
@@ -39,6 +40,9 @@ void instance_done(struct instance *instance);
 /* Takes over vars and output, both may be NULL. What was staged before is dropped. */
 void instance_stage(struct instance *instance, enum instance_step step, int activity, json_t *vars,
                     json_t *output);
+
+/* Its state as it is, before `activity`: a commit point at which no activity has run. */
+void instance_stage_as_is(struct instance *instance, int activity);
 
 /* The transaction that stored it has committed. */
 void instance_adopt(struct instance *instance, bool stored);

@@ -48,7 +48,7 @@ bool instance_stop_needed(const struct execution *execution)
 {
     const struct instance *instance = &execution->instance;
     const char *status = row_status(execution->status);
-    if (!status || (strcmp(status, "running") == 0 && *execution->job))
+    if (!status || (strcmp(status, "running") == 0 && *execution->job && !instance->owned))
         return false; /* its job goes on */
     return instance->stored && !execution->overtaken && !execution->job_lost &&
            !execution->replayed && (instance->owned || execution->origin == ORIGIN_RESUME);
@@ -63,7 +63,7 @@ void instance_stops_add(struct instance_stops *stops, struct execution *executio
     pg_array_add_int64(column++, execution->instance.state_version);
     pg_array_add(column++, row_status(execution->status));
     pg_array_add(column++, execution->reason);
-    pg_array_add(column++, job);
+    pg_array_add(column++, *execution->job ? NULL : job); /* it has one that goes on */
     stops->n++;
 }
 

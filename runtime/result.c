@@ -15,7 +15,8 @@ static json_t *lock_to_json(const struct result *result)
             json_decref(paths);
             return NULL;
         }
-    return json_pack("{s:o, s:n, s:f, s:f}", "paths", paths, "token", "waited_ms",
+    json_t *token = result->token ? json_integer(result->token) : json_null();
+    return json_pack("{s:o, s:o, s:f, s:f}", "paths", paths, "token", token, "waited_ms",
                      (double)result->waited_us / 1000, "held_ms", (double)result->held_us / 1000);
 }
 
@@ -50,6 +51,7 @@ bool result_read(const json_t *json, const char **paths, int n_paths_max, struct
         .output = json_is_null(output) ? NULL : output,
         .reason = chars(json_object_get(json, "reason")),
         .paths = paths,
+        .token = json_integer_value(json_object_get(lock, "token")),
         .waited_us = (int64_t)(json_number_value(json_object_get(lock, "waited_ms")) * 1000),
         .held_us = (int64_t)(json_number_value(json_object_get(lock, "held_ms")) * 1000),
         .attempts = (int)json_integer_value(json_object_get(json, "attempts")),

@@ -18,6 +18,7 @@ struct result {
     const char *reason;       /* "" = null; one sentence with the place */
     const char *const *paths; /* canonical lock paths, in order */
     int n_paths;
+    int64_t token;     /* of the lease that it held; 0 = null */
     int64_t waited_us; /* from the submission to the grant, or to the end without one */
     int64_t held_us;   /* from the grant to the release */
     int attempts;

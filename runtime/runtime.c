@@ -8,6 +8,8 @@
 #include "job_enqueue.h"
 #include "job_runner.h"
 #include "key_follow.h"
+#include "lease_bell.h"
+#include "lease_sweep.h"
 #include "lock_names.h"
 #include "lock_peek.h"
 #include "lock_table.h"
@@ -48,6 +50,7 @@ struct runtime_options runtime_default_options(void)
         .batch_members_max = 128,
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
+        .lease_poll_us = 1000 * 1000,
         .look_up_us = 10 * 1000 * 1000,
         .ownership_us = 30 * 1000 * 1000,
         .answer_bytes_max = 32 << 20,
@@ -87,6 +90,8 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
            scheduler_new(runtime, &runtime->scheduler, fault) &&
            recorder_new(runtime, &runtime->recorder, fault) &&
            overseer_new(runtime, &runtime->overseer, fault) &&
+           lease_bell_new(runtime, &runtime->lease_bell, fault) &&
+           lease_sweep_new(runtime, &runtime->lease_sweep, fault) &&
            lock_names_new(runtime, &runtime->lock_names, fault) &&
            lock_table_new(runtime, &runtime->lock_table, fault);
 }
@@ -165,6 +170,8 @@ void runtime_free(struct runtime *runtime)
     job_runner_free(runtime->runner);
     watchdog_free(runtime->watchdog);
     overseer_free(runtime->overseer);
+    lease_bell_free(runtime->lease_bell);
+    lease_sweep_free(runtime->lease_sweep);
     lock_names_free(runtime->lock_names);
     lock_table_free(runtime->lock_table);
     recorder_free(runtime->recorder);

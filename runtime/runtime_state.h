@@ -16,6 +16,8 @@ struct job_enqueue;
 struct job_runner;
 struct overseer;
 struct watchdog;
+struct lease_bell;
+struct lease_sweep;
 struct workflow_loader;
 struct definition_watch;
 struct lock_names;
@@ -33,14 +35,16 @@ struct runtime {
     struct sandbox *sandbox;
     struct pg_pool *pool;
     struct catalogue *catalogue;
-    struct workflow_loader *loader; /* versions ready to run */
-    struct scheduler *scheduler;    /* who runs next, and where */
-    struct recorder *recorder;      /* history of what kept nothing */
-    struct job_runner *runner;      /* background work; NULL = none is done here */
-    struct overseer *overseer;      /* heartbeat; ends overdue sessions */
-    struct watchdog *watchdog;      /* NULL = none, or not started */
-    struct lock_names *lock_names;  /* tells paths of locks that somebody waits for */
-    struct lock_table *lock_table;  /* how much of the server's lock table a batch may take */
+    struct workflow_loader *loader;  /* versions ready to run */
+    struct scheduler *scheduler;     /* who runs next, and where */
+    struct recorder *recorder;       /* history of what kept nothing */
+    struct job_runner *runner;       /* background work; NULL = none is done here */
+    struct overseer *overseer;       /* heartbeat; ends overdue sessions */
+    struct watchdog *watchdog;       /* NULL = none, or not started */
+    struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
+    struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */
+    struct lease_bell *lease_bell;   /* tells and hears that a lease has ended */
+    struct lease_sweep *lease_sweep; /* removes expired leases */
     struct uuid_source uuids;
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */

@@ -2,6 +2,8 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "lease_bell.h"
+#include "lease_sweep.h"
 #include "pg_fault.h"
 #include "runtime_state.h"
 
@@ -19,6 +21,8 @@ enum {
     WAIT_SLICE_US = 250 * 1000,    /* the same while other heads want the slot */
     CONTENDED_US = 1000 * 1000,    /* a path that needed a waiter goes straight to one again */
     CONTENDED_MAX = 10000,
+    LEASE_SWEPT_US = 20 * 1000, /* until an expired one should be gone */
+    LEASE_JITTER_US = 10 * 1000,
     AWAY_PAUSE_US = 200 * 1000,
     ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
     AWAY_US = 10 * 1000 * 1000, /* a failure to connect explains what ends this long after */
@@ -76,13 +80,14 @@ static void enter_line(struct scheduler *scheduler, struct execution *execution,
     else
         TAILQ_INSERT_TAIL(&scheduler->lines[line], execution, link);
     scheduler->lengths[line]++;
-    if (line != READY_DELAYED)
+    if (line != READY_DELAYED && line != READY_LEASED)
         go_soon(scheduler);
 }
 
 static bool wants_alone(const struct execution *execution)
 {
-    return execution->alone || execution->plan->needs_alone || execution->workflow->has_lists;
+    return execution->alone || execution->plan->needs_alone || execution->workflow->has_lists ||
+           execution_takes_lease(execution);
 }
 
 static enum ready_line own_line(const struct execution *execution)
@@ -90,10 +95,16 @@ static enum ready_line own_line(const struct execution *execution)
     return wants_alone(execution) ? READY_ALONE : READY_PLAIN;
 }
 
+/* Its timer brings it back. */
+static bool is_put_off(const struct execution *execution)
+{
+    return execution->line == READY_DELAYED || execution->line == READY_LEASED;
+}
+
 static void arm(struct execution *execution)
 {
     int64_t at_us = execution->acquire_until_us;
-    if ((execution->line == READY_DELAYED || execution->aside) && execution->not_before_us < at_us)
+    if ((is_put_off(execution) || execution->aside) && execution->not_before_us < at_us)
         at_us = execution->not_before_us;
     struct timeval delay = clock_timeval_us(at_us - clock_monotonic_us());
     event_add(&execution->timer, &delay);
@@ -186,7 +197,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         execution->aside = false;
         if (!join(scheduler, execution))
             return;
-    } else if (execution->line == READY_DELAYED) {
+    } else if (is_put_off(execution)) {
         enter_line(scheduler, execution, own_line(execution), /* first= */ true);
     }
     arm(execution);
@@ -259,7 +270,7 @@ static void fill_behind(struct scheduler *scheduler, struct batch *batch,
     struct lock_ticket *next;
     while (member->ticket && (next = lock_ticket_next(member->ticket))) {
         struct execution *execution = lock_ticket_owner(next);
-        bool delayed = execution->line == READY_DELAYED || execution->line == READY_SLOT;
+        bool delayed = is_put_off(execution) || execution->line == READY_SLOT;
         if (wants_alone(execution) || delayed || !can_take(batch, execution) ||
             (covered_by && !lock_set_covers(covered_by, execution->locks)))
             return;
@@ -350,11 +361,17 @@ static bool put_back(struct scheduler *scheduler, struct execution *execution)
     return true;
 }
 
-static void delay(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
+static void put_off(struct scheduler *scheduler, struct execution *execution, enum ready_line line,
+                    int64_t delay_us)
 {
     execution->not_before_us = clock_monotonic_us() + delay_us;
-    enter_line(scheduler, execution, READY_DELAYED, /* first= */ false);
+    enter_line(scheduler, execution, line, /* first= */ false);
     arm(execution);
+}
+
+static void delay(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
+{
+    put_off(scheduler, execution, READY_DELAYED, delay_us);
 }
 
 /* An acquire timeout of 0: its first refusal is the end. */
@@ -380,6 +397,38 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
     int64_t pause_us = (int64_t)POLL_FIRST_US << (execution->polls < 8 ? execution->polls++ : 8);
     pause_us = pause_us < POLL_MAX_US ? pause_us : POLL_MAX_US;
     delay(scheduler, execution, (int64_t)((double)pause_us * (0.5 + clock_jitter())));
+}
+
+/* An expired one is in nobody's way for long: it is removed, and not the one try of an execution
+ * that tries once. */
+void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *execution,
+                                int64_t lease_us)
+{
+    bool expired = lease_us <= 0;
+    if (expired)
+        lease_sweep_start(scheduler->runtime->lease_sweep);
+    if (tries_once(execution) && !expired)
+        execution->out_of_time = true;
+    else if (tries_once(execution))
+        execution->acquire_until_us = execution->run_until_us;
+    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
+        return;
+    execution->refused_since_us = 0; /* no lock was in its way */
+    lease_bell_listen(scheduler->runtime->lease_bell);
+    int64_t poll_us = scheduler->runtime->options.lease_poll_us;
+    int64_t pause_us = expired ? LEASE_SWEPT_US : lease_us;
+    pause_us = pause_us < poll_us ? pause_us : poll_us;
+    put_off(scheduler, execution, READY_LEASED,
+            pause_us + (int64_t)(clock_jitter() * LEASE_JITTER_US));
+}
+
+void scheduler_lease_ended(struct scheduler *scheduler)
+{
+    struct execution *execution;
+    while ((execution = TAILQ_FIRST(&scheduler->lines[READY_LEASED]))) {
+        enter_line(scheduler, execution, own_line(execution), /* first= */ false);
+        arm(execution);
+    }
 }
 
 void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)

@@ -7,6 +7,7 @@
  *                                  |_____DELAYED__|  a few milliseconds, while refused for a short
  * time SLOT       refused for longer: joins PostgreSQL's own queue on one of the few waiter
  * connections, oldest first
+ * LEASED     refused for a lease: until one ends, this one expires, or the slow poll
  */
 #pragma once
 #include "execution.h"
@@ -40,11 +41,16 @@ void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
 
 /* A batch gives an execution back. It keeps its place. Give members back the last first. */
 void scheduler_refused(struct scheduler *scheduler, struct execution *execution);
+void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *execution,
+                                int64_t lease_us);
 void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us);
 
 /* The same, but it gives up its place: it waits for something that those behind it may bring. */
 void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
                           int64_t delay_us);
+
+/* Some lease has ended: who waits for one tries now. */
+void scheduler_lease_ended(struct scheduler *scheduler);
 
 /* How long a BATCH_WAIT may wait now. */
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,

@@ -242,6 +242,10 @@ static void offer_names(struct script *script, lua_State *L, void *arg)
         lua_rawseti(L, -2, i + 1);
     }
     lua_setfield(L, -2, "paths");
+    if (execution->token) {
+        lua_pushinteger(L, execution->token);
+        lua_setfield(L, -2, "token");
+    }
     script_functions_lock(L);
     if (!scope_set_top(script->scope, "lock", fault))
         luaL_error(L, "%s", fault->text);

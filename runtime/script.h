@@ -29,6 +29,7 @@ enum request_kind {
     REQUEST_LOAD,   /* objects.load(table, key) */
     REQUEST_LIST,   /* objects.list(table, {where=, order_by=}) */
     REQUEST_DELETE, /* objects.delete(row), list:remove(row) */
+    REQUEST_TOKEN,  /* lock.token without a lease */
 };
 
 struct script_request {

@@ -276,20 +276,25 @@ static int objects_list(lua_State *L)
     return ask_table(L, REQUEST_LIST);
 }
 
-/* lock.token: nil would be taken for a fence by who asks for it. */
-static int refuse_token(lua_State *L)
+/* lock.token is a field while a lease is held. Without one the script starts anew and has one: nil
+ * would be taken for a fence by who asks for it. */
+static int ask_for_token(lua_State *L)
 {
     const char *name = lua_tostring(L, 2);
-    if (name && strcmp(name, "token") == 0)
-        return luaL_error(L, "lock.token is not there yet: leases come with a later version");
-    lua_pushnil(L);
-    return 1;
+    if (!name || strcmp(name, "token") != 0) {
+        lua_pushnil(L);
+        return 1;
+    }
+    struct script *script = script_of(L);
+    if (!execution_activity(script->execution)->exclusive_lock)
+        return luaL_error(L, "lock.token: the activity takes no lock");
+    return ask(L, script, REQUEST_TOKEN, NULL);
 }
 
 void script_functions_lock(lua_State *L)
 {
     lua_createtable(L, 0, 2);
-    lua_pushcfunction(L, refuse_token);
+    lua_pushcfunction(L, ask_for_token);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");

@@ -56,7 +56,7 @@ void script_push_row(struct script *script, lua_State *L, struct row *row, int s
 /* Guards and rules may look at rows and not change them. */
 void script_set_read_only(struct script *script, bool read_only);
 
-/* Makes the table on top, `lock`, raise for what is not there yet. */
+/* Makes the table on top, `lock`, answer for a token that it has not. */
 void script_functions_lock(lua_State *L);
 
 /* Gives the table on top the methods of a list of rows. table is kept by the state. */

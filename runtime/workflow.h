@@ -19,6 +19,7 @@ struct activity_plan {
     struct chunk *script;            /* NULL = nothing to run */
     struct expression **rules;       /* as activity->navigation; NULL = always */
     bool needs_alone;                /* learnt: its script wants a transaction of its own */
+    bool needs_lease;                /* learnt: its script asks for lock.token */
 };
 
 struct data_plan {

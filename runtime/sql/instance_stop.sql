@@ -13,4 +13,4 @@ INSERT INTO @schema@.job (id, kind, workflow, version, instance, run_at, last_er
 SELECT s.job, 'resume', s.workflow, s.version, s.id,
        pg_catalog.clock_timestamp() + interval '1 second', s.reason
   FROM stopped AS s
- WHERE s.status = 'running'
+ WHERE s.status = 'running' AND s.job IS NOT NULL

@@ -412,6 +412,33 @@ static void a_pool_may_be_freed_while_it_opens(void **state)
     pg_pool_free(NULL);
 }
 
+static void who_asks_to_be_first_passes_those_who_do_not(void **state)
+{
+    struct desk *desk = *state;
+    int turns = 0;
+    struct taker takers[5];
+    static const enum pg_pool_line lines[] = {PG_POOL_ORDINARY, PG_POOL_ORDINARY, PG_POOL_FIRST,
+                                              PG_POOL_ORDINARY, PG_POOL_FIRST};
+    static const int places[] = {0, 3, 1, 4, 2};
+    struct pg_pool *pool = make_pool(desk, desk->conninfo, 2);
+    for (int i = 0; i < 5; i++) {
+        takers[i] = (struct taker){.turns = &turns};
+        start(pool, &takers[i], lines[i], 10000);
+        if (i == 0)
+            desk_loop_until(desk, &takers[0].told, 5000);
+    }
+    for (int place = 0; place < 5; place++) {
+        int i = 0;
+        while (places[i] != place)
+            i++;
+        desk_loop_until(desk, &takers[i].told, 5000);
+        assert_non_null(takers[i].conn);
+        assert_int_equal(takers[i].turn, place + 1);
+        pg_pool_give(pool, takers[i].conn);
+    }
+    pg_pool_free(pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, desk_clear)
 
 int pg_pool_tests(void)
@@ -419,6 +446,7 @@ int pg_pool_tests(void)
     const struct CMUnitTest tests[] = {
         TEST(connections_are_opened_on_demand_up_to_the_limit),
         TEST(who_comes_first_is_served_first),
+        TEST(who_asks_to_be_first_passes_those_who_do_not),
         TEST(a_cancelled_request_is_never_answered),
         TEST(a_request_gives_up_in_time),
         TEST(the_reserved_connection_is_apart),

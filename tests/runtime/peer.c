@@ -70,7 +70,7 @@ int stage_reset(void **state)
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
         "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
         " latchkey.definition, latchkey.instance, latchkey.execution,"
-        " latchkey.commit_mark, latchkey.host, latchkey.trigger,"
+        " latchkey.commit_mark, latchkey.host, latchkey.trigger, latchkey.lease, latchkey.job,"
         " latchkey.definition_state; UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
     /* the role may have the name of latchkey's schema, which "$user" would then choose */
     fixture_exec(stage->conn, "SET search_path = public");
@@ -237,11 +237,14 @@ struct workflow *peer_publish(struct peer *peer, const struct recipe *recipe)
              "    waiting-timeout: %s\n"
              "    acquire-timeout: %s\n"
              "    on-conflict: %s\n"
+             "    lock-hold: %s\n"
+             "    guard: \"%s\"\n"
              "    script: |\n"
              "      %s\n",
              name, or (recipe->key, "input.id"), *context ? "    lock-context: '" : "", context,
              *context ? "'\n" : "", or (recipe->waiting, "5s"), or (recipe->acquire, "10s"),
-             or (recipe->on_conflict, "retry"),
+             or (recipe->on_conflict, "retry"), or (recipe->hold, "transaction"),
+             or (recipe->guard, "true"),
              or (recipe->script, "data.row.value = data.row.value + 1"));
     problems_init(&problems);
     bool ok = definition_read(runtime_sandbox(peer->runtime), name, source, strlen(source),
@@ -264,6 +267,7 @@ static void on_done(const struct result *result, void *arg)
     ending->n_told++;
     ending->status = result->status;
     ending->attempts = result->attempts;
+    ending->token = result->token;
     ending->waited_us = result->waited_us;
     ending->held_us = result->held_us;
     ending->told_us = clock_monotonic_us();

@@ -64,6 +64,8 @@ struct recipe {
     const char *waiting;      /* 5s */
     const char *acquire;      /* 10s */
     const char *on_conflict;  /* retry */
+    const char *hold;         /* transaction */
+    const char *guard;        /* true */
     const char *script;       /* one line; data.row.value = data.row.value + 1 */
 };
 
@@ -75,6 +77,7 @@ struct ending {
     int place; /* how many were told before */
     enum execution_status status;
     int attempts;
+    int64_t token;
     int64_t waited_us;
     int64_t held_us;
     int64_t told_us; /* on the monotonic clock */

@@ -1,1 +1,0 @@
-SELECT @schema@.try_locks($1::integer[], $2::bigint[], $3::boolean[])
