@@ -35,6 +35,7 @@ static const struct {
     {"expiry", expiry_tests},
     {"lease", lease_tests},
     {"lease_end", lease_end_tests},
+    {"lease_flow", lease_flow_tests},
     {"lease_wait", lease_wait_tests},
     {"freeze", freeze_tests},
     {"loss", loss_tests},

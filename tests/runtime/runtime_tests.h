@@ -30,6 +30,7 @@ int freeze_tests(void);
 int hostile_tests(void);
 int hosts_tests(void);
 int lease_end_tests(void);
+int lease_flow_tests(void);
 int lease_tests(void);
 int lease_wait_tests(void);
 int lock_break_tests(void);

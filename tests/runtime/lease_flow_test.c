@@ -1,0 +1,274 @@
+/* Leases in workflows: as one activity of several, woken by events, in the background, with keys,
+ * and over the death of a host. */
+#include "runtime_fixture.h"
+#include "runtime_tests.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char tables[] =
+    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
+    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;";
+
+#define FLOW(start)                                                                                \
+    "workflow: flow\n"                                                                             \
+    "input: {id: integer}\n"                                                                       \
+    "data: {row: {table: counter, key: {id: input.id}}}\n"                                         \
+    "start: " start "\n"                                                                           \
+    "activities:\n"
+
+#define ACTIVITY(name, more, script)                                                               \
+    "  " name ":\n"                                                                                \
+    "    enable-exclusive-lock: true\n"                                                            \
+    "    lock-context: '{\"counter\", input.id}'\n"                                                \
+    "    acquire-timeout: 60s\n" more "    script: |\n"                                            \
+    "      " script "\n"
+
+#define LEASE "    lock-hold: lease\n"
+#define TO(name) "    navigation: [{to: " name "}]\n"
+#define GATE "while sql('select n from counter where id = 10')[1].n == 0 do sleep(0.05) end"
+
+static struct host *another(void **state)
+{
+    struct runtime_options options = runtime_fixture_options(*state);
+    options.ownership_us = 1000 * 1000;
+    return host_start(*state, &options);
+}
+
+static struct host *start(void **state)
+{
+    runtime_fixture_tables(*state, tables);
+    return another(state);
+}
+
+static void open_gate(struct runtime_fixture *fixture)
+{
+    fixture_exec(fixture->sql, "UPDATE counter SET n = 1 WHERE id = 10");
+}
+
+static void until_leased(struct runtime_fixture *fixture)
+{
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.lease", 2);
+}
+
+static void assert_all_over(struct runtime_fixture *fixture)
+{
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lease", 0);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.instance WHERE status <> 'completed'",
+                   0);
+    assert_nothing_held(fixture);
+}
+
+static void one_activity_of_three_holds_a_lease(void **state)
+{
+    struct host *host = start(state);
+    struct outcome outcome =
+        host_run(host,
+                 FLOW("a") ACTIVITY("a", TO("b"), "data.row.n = 1 vars.seen = 'a'")
+                     ACTIVITY("b", LEASE TO("c"),
+                              "data.row.n = data.row.n + 10 vars.seen = vars.seen .. 'b' "
+                              "vars.token = lock.token sleep(0.05)")
+                         ACTIVITY("c", "",
+                                  "data.row.n = data.row.n + 100 output.seen = vars.seen "
+                                  "assert(vars.token > 0)"),
+                 "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_string_equal(outcome.output, "{\"seen\":\"ab\"}");
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 111);
+    assert_sql_text(*state,
+                    "SELECT string_agg(activity || ' ' || (token IS NOT NULL)::text, ', ' ORDER BY "
+                    "finished_at) FROM latchkey.execution",
+                    "a false, b true, c false");
+    /* three ends, and the taking */
+    assert_sql_text(*state, "SELECT steps || ' ' || state_version FROM latchkey.instance", "3 4");
+    assert_all_over(*state);
+    host_stop(host);
+}
+
+static void without_history_nothing_is_left(void **state)
+{
+    struct host *host = start(state);
+    struct outcome outcome = host_run(
+        host, "history: none\n" FLOW("a") ACTIVITY("a", LEASE, "data.row.n = 1"), "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.instance", 0);
+    assert_all_over(*state);
+    host_stop(host);
+}
+
+static void an_event_is_not_lost_with_a_failure(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct host *host = start(state);
+    struct outcome first, failed, second, late;
+    struct workflow *workflow = host_publish(
+        host, FLOW("a") ACTIVITY("a", LEASE "    wait-for: paid\n",
+                                 "data.row.n = data.row.n + event.payload.sum "
+                                 "if event.payload.sum < 0 then fail('no') end " GATE));
+    host_submit(host, workflow, "{\"id\":1}", &first);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&first, STATUS_IDLE, "");
+    host_deliver(host, first.id, "paid", "{\"sum\":-1}", &failed);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&failed, STATUS_FAILED, "no");
+    assert_sql_text(fixture, "SELECT status || ' ' || wait_for FROM latchkey.instance",
+                    "idle paid");
+    host_deliver(host, first.id, "paid", "{\"sum\":5}", &second);
+    until_leased(fixture);
+    host_deliver(host, first.id, "paid", "{\"sum\":7}", &late); /* waits for the lease */
+    runtime_fixture_turn(fixture, 200);
+    assert_false(late.told);
+    open_gate(fixture);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&second, STATUS_COMPLETED, "");
+    assert_outcome(&late, STATUS_BLOCKED, "completed");
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 5);
+    assert_all_over(fixture);
+    host_stop(host);
+}
+
+/* ---- background ---- */
+
+static void a_job_that_fails_under_a_lease_is_tried_again(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *host = start(state);
+    struct workflow *workflow = host_publish(
+        host, FLOW("a") ACTIVITY("a", LEASE,
+                                 "data.row.n = data.row.n + 1 "
+                                 "if sql('select n from counter where id = 10')[1].n == 0 then "
+                                 "fail('not yet') end"));
+    host_enqueue(host, workflow, "{\"id\":1}", 0, &outcome);
+    runtime_fixture_wait(fixture);
+    host_work(host);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job WHERE attempts = 1", 1);
+    assert_sql_text(fixture, "SELECT kind || ' ' || last_error FROM latchkey.job",
+                    "resume not yet");
+    assert_sql_text(fixture, "SELECT status FROM latchkey.instance", "failed");
+    open_gate(fixture);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.instance", 1);
+    assert_all_over(fixture);
+    host_stop(host);
+}
+
+static void a_job_that_expires_under_a_lease_goes_on(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *host = start(state);
+    struct workflow *workflow =
+        host_publish(host, FLOW("a") ACTIVITY("a", LEASE "    waiting-timeout: 600ms\n",
+                                              "data.row.n = data.row.n + 1 " GATE));
+    host_enqueue(host, workflow, "{\"id\":1}", 0, &outcome);
+    runtime_fixture_wait(fixture);
+    host_work(host);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.execution WHERE status = 'expired'", 1);
+    open_gate(fixture);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_all_over(fixture);
+    host_stop(host);
+}
+
+/* ---- the death of a host ---- */
+
+static const char slow[] =
+    FLOW("a") ACTIVITY("a", LEASE "    waiting-timeout: 3s\n", "data.row.n = data.row.n + 1 " GATE);
+
+static void another_host_goes_on_once_the_lease_has_expired(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *one = start(state), *two = another(state);
+    host_publish(two, slow);
+    host_submit(one, host_publish(one, slow), "{\"id\":1}", &outcome);
+    until_leased(fixture);
+    host_stop(one);
+    assert_outcome(&outcome, STATUS_FAILED, "stopped");
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lease", 2);
+    open_gate(fixture);
+    host_work(two);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.execution WHERE token > 1", 1);
+    assert_all_over(fixture);
+    host_stop(two);
+}
+
+static void a_job_of_a_dead_host_goes_on_with_its_instance(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *one = start(state), *two = another(state);
+    host_publish(two, slow);
+    host_enqueue(one, host_publish(one, slow), "{\"id\":1}", 0, &outcome);
+    host_work(one);
+    until_leased(fixture);
+    host_stop(one);
+    assert_sql_text(fixture, "SELECT kind FROM latchkey.job", "resume");
+    open_gate(fixture);
+    host_work(two);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.instance", 1);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_all_over(fixture);
+    host_stop(two);
+}
+
+static void a_key_is_bound_when_the_lease_is_taken(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome first, second, third;
+    struct host *one = start(state), *two = another(state);
+    struct workflow *there = host_publish(two, slow);
+    host_submit_keyed(one, host_publish(one, slow), "{\"id\":1}", "k", &first);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.lease", 3);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.idempotency_key WHERE result IS NULL",
+                   1);
+    host_submit_keyed(two, there, "{\"id\":1}", "k", &second);
+    host_stop(one);
+    assert_outcome(&first, STATUS_FAILED, "stopped");
+    open_gate(fixture);
+    host_work(two);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&second, STATUS_COMPLETED, "");
+    assert_string_equal(second.id, first.id);
+    host_submit_keyed(two, there, "{\"id\":1}", "k", &third);
+    runtime_fixture_wait(fixture);
+    assert_true(third.replayed);
+    assert_string_equal(third.id, first.id);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_all_over(fixture);
+    host_stop(two);
+}
+
+int lease_flow_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_activity_of_three_holds_a_lease),
+        cmocka_unit_test(without_history_nothing_is_left),
+        cmocka_unit_test(an_event_is_not_lost_with_a_failure),
+        cmocka_unit_test(a_job_that_fails_under_a_lease_is_tried_again),
+        cmocka_unit_test(a_job_that_expires_under_a_lease_goes_on),
+        cmocka_unit_test(another_host_goes_on_once_the_lease_has_expired),
+        cmocka_unit_test(a_job_of_a_dead_host_goes_on_with_its_instance),
+        cmocka_unit_test(a_key_is_bound_when_the_lease_is_taken),
+    };
+    return cmocka_run_group_tests_name("lease_flow", tests, runtime_fixture_setup,
+                                       runtime_fixture_teardown);
+}
