@@ -13,6 +13,7 @@
 #include "batch_fault.h"
 #include "batch_keys.h"
 #include "batch_lease.h"
+#include "batch_relock.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
@@ -477,43 +478,6 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
     return true;
 }
 
-enum {
-    RELOCKS_MAX = 3,
-};
-
-/* A lock context that uses data is evaluated once more on what stands there under the lock. False
- * if that is another lock: this one goes, and the execution starts over with the other. */
-static bool has_right_lock(struct member *member, struct fault *fault)
-{
-    struct execution *execution = member->execution;
-    struct lock_set *set = NULL;
-    if (!execution_lock_uses_data(execution))
-        return true;
-    if (!script_lock(member->script, &set, fault) || !execution_lock_join(execution, &set, fault)) {
-        member_drop_for_fault(member, fault);
-        return false;
-    }
-    if (lock_set_equal(set, execution->locks) ||
-        (execution->has_learnt && lock_set_covers(execution->locks, set))) {
-        lock_set_free(set);
-        return true;
-    }
-    if (execution->chain && !execution_chain_learn(execution, set, fault)) {
-        lock_set_free(set);
-        member_drop_for_fault(member, fault);
-        return false;
-    }
-    lock_set_free(execution->next_locks);
-    execution->next_locks = set;
-    if (execution->n_relocks++ < RELOCKS_MAX) {
-        member->fate = FATE_ASIDE;
-        member->delay_us = 0;
-    } else {
-        member_drop(member, STATUS_CONFLICT, "the data named another lock at each try");
-    }
-    return false;
-}
-
 /* Runs the activity that the member stands before. True if it has ended. */
 static bool start_script(struct batch *batch, struct member *member)
 {
@@ -533,7 +497,7 @@ static bool start_script(struct batch *batch, struct member *member)
         batch_end_running(batch);
         return true;
     }
-    if (!has_right_lock(member, &fault)) {
+    if (!batch_relock_is_right(member, &fault)) {
         batch_end_running(batch);
         return true;
     }

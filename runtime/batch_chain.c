@@ -9,8 +9,7 @@
 #include "declared_data.h"
 #include "execution_chain.h"
 #include "execution_lock.h"
-#include "locks_sql.h"
-#include "pg_array.h"
+#include "lock_tries.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -19,7 +18,6 @@
 #include <string.h>
 
 enum {
-    LOCK_TEXT_BYTES_MAX = 1 << 20,
     REASON_BYTES = 200,
 };
 
@@ -55,29 +53,15 @@ static void begin_again(struct batch *batch)
 static bool add_try(struct batch *batch, struct fault *fault)
 {
     const struct execution *execution = batch->running->execution;
-    struct text keys, exclusive;
-    char size[24];
+    struct lock_tries tries;
     batch->at_try = NO_STATEMENT;
     if (!execution->locks || (execution->chain->first_locks &&
                               lock_set_covers(execution->chain->first_locks, execution->locks)))
         return true;
-    text_init(&keys, LOCK_TEXT_BYTES_MAX);
-    text_init(&exclusive, LOCK_TEXT_BYTES_MAX);
-    pg_array_begin(&keys);
-    pg_array_begin(&exclusive);
-    for (int i = 0; i < lock_set_n_entries(execution->locks); i++) {
-        const struct lock_entry *entry = lock_set_entry(execution->locks, i);
-        pg_array_add_int64(&keys, entry->key);
-        pg_array_add(&exclusive, entry->exclusive ? "t" : "f");
-    }
-    pg_array_end(&keys);
-    pg_array_end(&exclusive);
-    snprintf(size, sizeof size, "{%d}", lock_set_n_entries(execution->locks));
-    const char *params[] = {size, text_chars(&keys), text_chars(&exclusive)};
-    batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_TRY, 3, params);
-    bool ok = text_ok(&keys, fault) && text_ok(&exclusive, fault);
-    text_done(&keys);
-    text_done(&exclusive);
+    lock_tries_init(&tries);
+    lock_tries_add(&tries, execution->locks);
+    bool ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
+    lock_tries_done(&tries);
     return ok;
 }
 
@@ -137,6 +121,16 @@ static bool read_answer(struct batch *batch, struct pg_answer *answer)
     return false;
 }
 
+/* A lease in the way is a refusal as well: with all locks at the beginning it is waited for. */
+static bool is_granted(const struct batch *batch, const struct pg_answer *answer)
+{
+    int64_t lease_us;
+    if (batch->at_try == NO_STATEMENT)
+        return true;
+    const char *at = PQgetvalue(answer->results[batch->at_try], 0, 0);
+    return lock_tries_read(&at, &lease_us) == LOCK_TRY_GRANTED;
+}
+
 /* ---- steps ---- */
 
 static void on_locked(struct pg_answer *answer, void *arg)
@@ -145,9 +139,7 @@ static void on_locked(struct pg_answer *answer, void *arg)
     struct member *member = batch->running;
     if (!read_answer(batch, answer))
         return;
-    const char *granted =
-        batch->at_try == NO_STATEMENT ? "{t}" : PQgetvalue(answer->results[batch->at_try], 0, 0);
-    if (strcmp(granted, "{t}") != 0) {
+    if (!is_granted(batch, answer)) {
         begin_again(batch);
         return;
     }

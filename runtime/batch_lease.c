@@ -275,7 +275,7 @@ static void end_released(struct batch *batch)
 {
     struct member *member = batch->members;
     batch_lease_ended(batch);
-    if (member->fate == FATE_AGAIN)
+    if (member->fate == FATE_AGAIN || member->fate == FATE_ASIDE)
         member->execution->token = 0;
     batch_end(batch);
 }

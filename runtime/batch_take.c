@@ -11,12 +11,11 @@
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
-#include "locks_sql.h"
+#include "lock_tries.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,91 +49,22 @@ static void add_granted(struct batch *batch)
     batch->at_granted = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
 }
 
-static void add_entries(const struct lock_set *set, struct text *keys, struct text *exclusive)
-{
-    for (int i = 0; i < lock_set_n_entries(set); i++) {
-        const struct lock_entry *entry = lock_set_entry(set, i);
-        pg_array_add_int64(keys, entry->key);
-        pg_array_add(exclusive, entry->exclusive ? "t" : "f");
-    }
-}
-
-enum {
-    LOCK_TEXT_BYTES_MAX = 4 << 20,
-};
-
-/* What the statements that take locks are given: for each member that wants any its entries and its
- * paths, one after the other. */
-struct lock_params {
-    struct text sizes, keys, exclusive, path_counts, paths;
-    int n_groups;
-};
-
-enum {
-    LOCK_PARAMS = 5,
-};
-
-static void lock_params_list(struct lock_params *params, struct text *texts[LOCK_PARAMS])
-{
-    texts[0] = &params->sizes;
-    texts[1] = &params->keys;
-    texts[2] = &params->exclusive;
-    texts[3] = &params->path_counts;
-    texts[4] = &params->paths;
-}
-
-static void lock_params_add(struct lock_params *params, const struct lock_set *set)
-{
-    pg_array_add_int64(&params->sizes, lock_set_n_entries(set));
-    add_entries(set, &params->keys, &params->exclusive);
-    pg_array_add_int64(&params->path_counts, lock_set_n_paths(set));
-    for (int i = 0; i < lock_set_n_paths(set); i++)
-        pg_array_add(&params->paths, lock_set_path(set, i));
-    params->n_groups++;
-}
-
-/* The try of all members that want locks, which looks for leases too; or the wait of the one, and
- * in a statement of its own the look. */
-static void add_lock_statements(struct batch *batch, const struct lock_params *params,
-                                int64_t budget_us)
-{
-    char budget[24];
-    const char *tries[] = {text_chars(&params->sizes), text_chars(&params->keys),
-                           text_chars(&params->exclusive), text_chars(&params->path_counts),
-                           text_chars(&params->paths)};
-    const char *wait[] = {text_chars(&params->keys), text_chars(&params->exclusive),
-                          number(budget, batch_whole_ms(budget_us))};
-    const char *look[] = {text_chars(&params->paths)};
-    batch->at_try = batch->at_look = NO_STATEMENT;
-    if (batch->kind == BATCH_WAIT) {
-        batch->at_try = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LOCK_WAIT, 3, wait);
-        batch->at_look = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
-    } else if (params->n_groups > 0) {
-        batch->at_try =
-            pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LEASE_TRY, LOCK_PARAMS, tries);
-    }
-}
-
+/* The try of all members that want locks, or the wait of the one. */
 static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
 {
-    struct lock_params params = {.n_groups = 0};
-    struct text *texts[LOCK_PARAMS];
+    struct lock_tries tries;
     bool ok = true;
-    lock_params_list(&params, texts);
-    for (int i = 0; i < LOCK_PARAMS; i++) {
-        text_init(texts[i], LOCK_TEXT_BYTES_MAX);
-        pg_array_begin(texts[i]);
-    }
+    lock_tries_init(&tries);
     for (struct member *member = batch->members; member; member = member->next)
         if (member->execution->locks)
-            lock_params_add(&params, member->execution->locks);
-    for (int i = 0; i < LOCK_PARAMS; i++)
-        pg_array_end(texts[i]);
-    add_lock_statements(batch, &params, budget_us);
-    for (int i = 0; i < LOCK_PARAMS; i++) {
-        ok = ok && text_ok(texts[i], fault);
-        text_done(texts[i]);
-    }
+            lock_tries_add(&tries, member->execution->locks);
+    batch->at_try = batch->at_look = NO_STATEMENT;
+    if (batch->kind == BATCH_WAIT)
+        ok = lock_tries_add_wait(&tries, batch->pipeline, batch_whole_ms(budget_us), &batch->at_try,
+                                 &batch->at_look, fault);
+    else if (tries.n_groups > 0)
+        ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
+    lock_tries_done(&tries);
     return ok;
 }
 
@@ -221,28 +151,28 @@ static void refuse_isolation(struct batch *batch)
     batch_leave(batch);
 }
 
-/* A lease is in its way for so many milliseconds at most, 0 = it has expired. */
-static void refuse_for_lease(struct member *member, const char *ms)
+static void refuse_for_lease(struct member *member, int64_t lease_us)
 {
     member->fate = FATE_REFUSED;
     member->leased = true;
-    member->lease_us = strtoll(ms, NULL, 10) * 1000;
+    member->lease_us = lease_us;
 }
 
-/* text[]: "{true,false,1200}". One element a member that wanted locks, in order: granted, refused
- * for a lock, refused for a lease. */
 static void read_tries(struct batch *batch, const PGresult *result)
 {
-    const char *at = PQgetvalue(result, 0, 0) + 1;
+    const char *at = PQgetvalue(result, 0, 0);
+    int64_t lease_us;
     for (struct member *member = batch->members; member; member = member->next) {
         if (!member->execution->locks)
             continue;
-        if (member->fate == FATE_OPEN && isdigit((unsigned char)*at))
-            refuse_for_lease(member, at);
-        else if (member->fate == FATE_OPEN && *at != 't')
-            member->fate = FATE_REFUSED;
-        at += strcspn(at, ",");
-        at += *at == ',';
+        enum lock_try answer = lock_tries_read(&at, &lease_us);
+        if (member->fate != FATE_OPEN)
+            continue;
+        switch (answer) {
+        case LOCK_TRY_GRANTED: break;
+        case LOCK_TRY_REFUSED: member->fate = FATE_REFUSED; break;
+        case LOCK_TRY_LEASED: refuse_for_lease(member, lease_us); break;
+        }
     }
     batch_hold_back(batch);
 }
@@ -341,7 +271,8 @@ static void on_waited(struct pg_answer *answer, void *arg)
         return;
     }
     if (!PQgetisnull(answer->results[batch->at_look], 0, 0)) {
-        refuse_for_lease(batch->members, PQgetvalue(answer->results[batch->at_look], 0, 0));
+        const char *ms = PQgetvalue(answer->results[batch->at_look], 0, 0);
+        refuse_for_lease(batch->members, strtoll(ms, NULL, 10) * 1000);
         batch_leave(batch); /* its advisory locks go with the transaction */
         return;
     }

@@ -16,9 +16,7 @@ const struct activity *execution_activity(const struct execution *execution)
 
 bool execution_takes_lease(const struct execution *execution)
 {
-    const struct activity *activity = execution_activity(execution);
-    return activity->exclusive_lock && !execution->parks &&
-           (activity->lock_hold == LOCK_HOLD_LEASE || execution->plan->needs_lease);
+    return !execution->parks && activity_plan_takes_lease(execution->plan);
 }
 
 void execution_set_outcome(struct execution *execution, enum execution_status status,

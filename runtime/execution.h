@@ -164,7 +164,7 @@ void execution_add_paths(const struct execution *execution, struct text *out);
 MUST_CHECK bool execution_scope(const struct execution *execution, struct scope *scope,
                                 struct fault *fault);
 
-/* True if it holds its locks by a lease, over several transactions. */
+/* True if its activity holds its locks by a lease. */
 bool execution_takes_lease(const struct execution *execution);
 
 const struct activity *execution_activity(const struct execution *execution);

@@ -14,10 +14,11 @@ bool execution_chain_continues(const struct execution *execution)
 {
     const struct activity *activity = execution_activity(execution);
     const struct instance_next *next = &execution->instance.next;
+    const struct activity_plan *after = &execution->workflow->activities[next->activity];
     if (activity->auto_commit || activity->persist_on_close || next->step != STEP_GOES_ON)
         return false;
-    /* taking a lease is a commit point */
-    return execution->workflow->definition->activities[next->activity].lock_hold != LOCK_HOLD_LEASE;
+    /* taking a lease is a commit point, and so is its end */
+    return !execution->token && !activity_plan_takes_lease(after);
 }
 
 static struct execution_chain *begin(struct execution *execution)

@@ -123,6 +123,12 @@ bool workflow_new(struct runtime *runtime, struct sandbox *sandbox, struct defin
     return true;
 }
 
+bool activity_plan_takes_lease(const struct activity_plan *plan)
+{
+    return plan->activity->exclusive_lock &&
+           (plan->activity->lock_hold == LOCK_HOLD_LEASE || plan->needs_lease);
+}
+
 void workflow_free(struct workflow *workflow)
 {
     if (!workflow)

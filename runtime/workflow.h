@@ -22,6 +22,9 @@ struct activity_plan {
     bool needs_lease;                /* learnt: its script asks for lock.token */
 };
 
+/* True if it holds its locks by a lease, over several transactions. */
+bool activity_plan_takes_lease(const struct activity_plan *plan);
+
 struct data_plan {
     const struct data_declaration *declaration;
     struct expression **values; /* one per key column (or where column of a list) */

@@ -131,6 +131,104 @@ static void an_event_is_not_lost_with_a_failure(void **state)
     host_stop(host);
 }
 
+/* ---- chains, and lock contexts that use data ---- */
+
+#define CHAINED "    auto-commit-changes: false\n"
+
+/* Taking a lease commits what came before it. */
+static void a_chain_is_committed_before_a_lease(void **state)
+{
+    struct host *host = start(state);
+    struct workflow *workflow =
+        host_publish(host, FLOW("a") ACTIVITY("a", CHAINED TO("b"), "data.row.n = 1")
+                               ACTIVITY("b", LEASE, "data.row.n = data.row.n + 10 fail('no')"));
+    struct outcome outcome;
+    host_submit(host, workflow, "{\"id\":1}", &outcome);
+    runtime_fixture_wait(*state);
+    assert_outcome(&outcome, STATUS_FAILED, "no");
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_sql_text(*state, "SELECT activity || ' ' || status FROM latchkey.instance", "b failed");
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.lease", 0);
+    host_stop(host);
+}
+
+/* What a chain meets on its way may turn out to want a token, and then to be a lease. */
+static void the_token_may_be_asked_for_inside_a_chain(void **state)
+{
+    struct host *host = start(state);
+    struct workflow *workflow = host_publish(
+        host,
+        FLOW("a") ACTIVITY("a", CHAINED TO("b"), "data.row.n = data.row.n + 1")
+            ACTIVITY("b", CHAINED TO("c"), "data.row.n = data.row.n + 10 vars.token = lock.token")
+                ACTIVITY("c", "", "data.row.n = data.row.n + 100 output.had = vars.token > 0"));
+    for (int i = 1; i <= 2; i++) {
+        struct outcome outcome;
+        char sql[80];
+        host_submitf(host, workflow, &outcome, "{\"id\":%d}", i);
+        runtime_fixture_wait(*state);
+        assert_outcome(&outcome, STATUS_COMPLETED, "");
+        assert_string_equal(outcome.output, "{\"had\":true}");
+        snprintf(sql, sizeof sql, "SELECT n FROM counter WHERE id = %d", i);
+        assert_sql_int(*state, sql, 111);
+    }
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.execution WHERE token > 0", 2);
+    assert_all_over(*state);
+    host_stop(host);
+}
+
+/* The second activity's lock is leased: the chain waits with nothing in its hands. */
+static void a_chain_waits_for_a_lease_on_its_way(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct host *host = start(state);
+    struct outcome outcome;
+    struct workflow *workflow = host_publish(
+        host,
+        FLOW("a")
+            ACTIVITY("a", CHAINED TO("b"),
+                     "data.row.n = data.row.n + 1") "  b:\n"
+                                                    "    enable-exclusive-lock: true\n"
+                                                    "    lock-context: '{\"other\"}'\n"
+                                                    "    script: data.row.n = data.row.n * 10\n");
+    fixture_exec(fixture->sql,
+                 "INSERT INTO latchkey.lease (path, token, holder, process, instance, workflow,"
+                 " activity, expires_at) SELECT 'other', 1, u, u, u, 'x', 'x', clock_timestamp() +"
+                 " interval '1 hour' FROM gen_random_uuid() AS u");
+    host_submit(host, workflow, "{\"id\":1}", &outcome);
+    runtime_fixture_turn(fixture, 400);
+    assert_false(outcome.told);
+    assert_nothing_held(fixture);
+    fixture_exec(fixture->sql, "DELETE FROM latchkey.lease");
+    runtime_fixture_wait(fixture);
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 10);
+    assert_all_over(fixture);
+    host_stop(host);
+}
+
+static void the_lock_of_a_lease_may_come_from_the_data(void **state)
+{
+    struct host *host = start(state);
+    struct outcome outcome;
+    struct workflow *workflow =
+        host_publish(host, FLOW("a") "  a:\n"
+                                     "    enable-exclusive-lock: true\n"
+                                     "    lock-context: '{\"n\", data.row.n}'\n"
+                                     "    script: |\n"
+                                     "      data.row.n = data.row.n + 5\n"
+                                     "      output.token = lock.token > 0\n");
+    for (int i = 0; i < 2; i++) {
+        host_submit_keyed(host, workflow, "{\"id\":1}", i ? "k" : NULL, &outcome);
+        runtime_fixture_wait(*state);
+        assert_outcome(&outcome, STATUS_COMPLETED, "");
+        assert_string_equal(outcome.paths, i ? "n/5" : "n/0");
+        assert_int_equal(outcome.attempts, i ? 1 : 2);
+    }
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 10);
+    assert_all_over(*state);
+    host_stop(host);
+}
+
 /* ---- background ---- */
 
 static void a_job_that_fails_under_a_lease_is_tried_again(void **state)
@@ -263,6 +361,10 @@ int lease_flow_tests(void)
         cmocka_unit_test(one_activity_of_three_holds_a_lease),
         cmocka_unit_test(without_history_nothing_is_left),
         cmocka_unit_test(an_event_is_not_lost_with_a_failure),
+        cmocka_unit_test(a_chain_is_committed_before_a_lease),
+        cmocka_unit_test(the_token_may_be_asked_for_inside_a_chain),
+        cmocka_unit_test(a_chain_waits_for_a_lease_on_its_way),
+        cmocka_unit_test(the_lock_of_a_lease_may_come_from_the_data),
         cmocka_unit_test(a_job_that_fails_under_a_lease_is_tried_again),
         cmocka_unit_test(a_job_that_expires_under_a_lease_goes_on),
         cmocka_unit_test(another_host_goes_on_once_the_lease_has_expired),

@@ -1,0 +1,1 @@
+SELECT @schema@.try_locks($1::integer[], $2::bigint[], $3::boolean[])
