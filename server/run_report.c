@@ -38,6 +38,8 @@ static void print_table(const struct result *result)
         printf("%-9s %s\n", "instance", result->id);
     for (int i = 0; i < result->n_paths; i++)
         printf("%-9s %s\n", i ? "" : "locks", result->paths[i]);
+    if (result->token)
+        printf("%-9s %lld\n", "token", (long long)result->token);
     printf("%-9s %.1f ms\n%-9s %.1f ms\n", "waited", (double)result->waited_us / 1000, "held",
            (double)result->held_us / 1000);
     char *output = result->output ? json_write(result->output) : NULL;

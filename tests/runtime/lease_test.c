@@ -97,11 +97,15 @@ static void a_script_that_asks_for_the_token_gets_a_lease(void **state)
     struct recipe asks = {.name = "asks",
                           .script = "data.row.value = data.row.value + 1 assert(not lock.other)"
                                     " local caught pcall(function() caught = lock.token end)"
-                                    " output.tokens = {caught, lock.token}"};
+                                    " output.tokens = {caught, lock.token} sleep(0.3)"};
     struct recipe plain = {.name = "plain"};
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &asks);
-    struct ending first = peer_run(&peer, workflow, "{\"id\":1}");
+    struct ending first;
+    peer_submit(&peer, workflow, &first, NULL, "{\"id\":1}");
+    until_leased(&peer, stage->conn, "message/1");
+    assert_int_equal(n_leases(stage), 2); /* the instance too */
+    peer_finish(&peer, 10 * 1000);
     char output[128];
     snprintf(output, sizeof output, "{\"tokens\": [%lld, %lld]}", (long long)first.token,
              (long long)first.token);
