@@ -15,14 +15,17 @@ enum {
 struct lease_sweep {
     struct runtime *runtime;
     struct errand *errand;
+    int at_sweep;
 };
+
+static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /* Where it failed, who was refused comes again. */
 static void on_swept(struct pg_answer *answer, void *arg)
 {
     struct lease_sweep *sweep = arg;
     sweep->errand = NULL;
-    if (!answer->fault.kind && atoll(PQgetvalue(answer->results[0], 0, 0)) > 0)
+    if (!answer->fault.kind && atoll(PQgetvalue(answer->results[sweep->at_sweep], 0, 0)) > 0)
         scheduler_lease_ended(sweep->runtime->scheduler);
 }
 
@@ -32,8 +35,11 @@ void lease_sweep_start(struct lease_sweep *sweep)
     if (sweep->errand || sweep->runtime->stopping)
         return;
     struct pg_pipeline *pipeline = pg_pipeline_new();
-    if (pipeline)
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_SWEEP, 0, NULL);
+    if (pipeline) { /* READ WRITE: the server's default may be another */
+        pg_pipeline_add(pipeline, PG_PREPARED, BEGIN_TEXT, 0, NULL);
+        sweep->at_sweep = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_SWEEP, 0, NULL);
+        pg_pipeline_add(pipeline, PG_PREPARED, "COMMIT", 0, NULL);
+    }
     if (!errand_start(sweep->runtime, PG_POOL_FIRST, pipeline, CONNECTION_WAIT_US, ANSWER_US,
                       on_swept, sweep, &sweep->errand, &ignored))
         sweep->errand = NULL;

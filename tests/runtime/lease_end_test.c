@@ -261,6 +261,39 @@ static void whatever_step_the_connection_is_lost_in_it_counts_once(void **state)
     pg_proxy_stop(proxy);
 }
 
+/* What a request reads is asked for once more: the script has no part in it. Which Sync is the
+ * request's may shift by one of the host's own now and then. */
+static void a_request_whose_connection_is_lost_is_sent_again(void **state)
+{
+    enum { ROUNDS = 6, REQUEST = 3 };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct pg_proxy *proxy;
+    struct fault fault;
+    int n_once = 0;
+    struct recipe recipe = {
+        .hold = "lease",
+        .acquire = "30s",
+        .waiting = "30s",
+        .script = "data.row.value = data.row.value + 1 for i = 1, 4 do sql(\"select 1 as n\") end"};
+    assert_true(pg_proxy_start(stage->conninfo, &proxy, &fault));
+    peer_open(&peer, pg_proxy_conninfo(proxy), NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    assert_int_equal(peer_run(&peer, workflow, "{\"id\":1}").status, STATUS_COMPLETED);
+    for (int i = 0; i < ROUNDS; i++) {
+        pg_proxy_strike(proxy, PG_PROXY_CUT_BEFORE_SYNC, REQUEST + i % 2, 1);
+        struct ending ending = peer_run(&peer, workflow, "{\"id\":1}");
+        assert_int_equal(ending.status, STATUS_COMPLETED);
+        assert_int_equal(pg_proxy_n_struck(proxy), 1);
+        n_once += ending.attempts == 1;
+        pg_proxy_strike(proxy, PG_PROXY_CUT_BEFORE_SYNC, 0, 0);
+    }
+    assert_in_range(n_once, ROUNDS / 2, ROUNDS);
+    assert_int_equal(stage_total(stage), ROUNDS + 1);
+    peer_close(&peer);
+    pg_proxy_stop(proxy);
+}
+
 /* ---- hosts ---- */
 
 struct held {
@@ -486,6 +519,7 @@ int lease_end_tests(void)
         TEST(the_answer_to_the_end_may_be_lost),
         TEST(an_end_that_never_arrived_is_sent_again),
         TEST(whatever_step_the_connection_is_lost_in_it_counts_once),
+        TEST(a_request_whose_connection_is_lost_is_sent_again),
         TEST(a_dead_host_s_lease_expires),
         TEST(a_frozen_host_loses_its_lease_and_saves_nothing),
         TEST(leases_and_transactions_of_several_hosts_lose_nothing),

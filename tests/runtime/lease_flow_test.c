@@ -89,6 +89,15 @@ static void one_activity_of_three_holds_a_lease(void **state)
     host_stop(host);
 }
 
+static void without_a_lock_there_is_no_token(void **state)
+{
+    struct host *host = start(state);
+    struct outcome outcome =
+        host_run(host, FLOW("a") "  a:\n    script: output.token = lock.token\n", "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_FAILED, "takes no lock");
+    host_stop(host);
+}
+
 static void without_history_nothing_is_left(void **state)
 {
     struct host *host = start(state);
@@ -359,6 +368,7 @@ int lease_flow_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_activity_of_three_holds_a_lease),
+        cmocka_unit_test(without_a_lock_there_is_no_token),
         cmocka_unit_test(without_history_nothing_is_left),
         cmocka_unit_test(an_event_is_not_lost_with_a_failure),
         cmocka_unit_test(a_chain_is_committed_before_a_lease),
