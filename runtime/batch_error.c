@@ -137,7 +137,8 @@ void batch_failed(struct batch *batch, const struct pg_answer *answer)
         runtime_forget_tables(batch->runtime);
     if (!batch_is_alone(batch))
         again(batch, /* alone= */ !together, pause_us);
-    else if (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT)
+    else if (batch->members &&
+             (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT))
         fail_alone(batch, batch->members, &answer->fault);
     batch_broken_drop(batch);
     if (answer->connection_lost)

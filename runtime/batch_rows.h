@@ -32,8 +32,8 @@ void batch_rows_add_loads(struct batch_rows *rows, struct pg_pipeline *pipeline)
 MUST_CHECK bool batch_rows_read_loads(struct batch_rows *rows, PGresult *const *results,
                                       struct fault *fault);
 
-/* From now on a row that is known stays as it was first read, whatever later loads find: its version
- * is checked at the end, over transactions. */
+/* From now on a row that is known stays as it was first read, whatever later loads find: its
+ * version is checked at the end, over transactions. */
 void batch_rows_keep_as_read(struct batch_rows *rows);
 
 /* Loads one slot again with the next batch_rows_add_loads. */

@@ -68,8 +68,8 @@ struct batch_rows {
     struct held **held;
     int n_held, held_capacity;
     struct held *held_by_identity;
-    int round;   /* of reading */
-    bool forgot; /* the next round fills every row that is still there */
+    int round;          /* of reading */
+    bool forgot;        /* the next round fills every row that is still there */
     bool keeps_as_read; /* over several transactions: the first reading counts */
     struct update *updates;
     int n_updates, updates_capacity;

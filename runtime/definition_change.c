@@ -120,7 +120,8 @@ static void on_ended(struct pg_answer *answer, void *arg)
     } else if (answer->fault.kind) {
         try_again(change, answer);
         return;
-    } else if (strcmp(PQcmdStatus(answer->results[change->at_commit]), "COMMIT") != 0) {
+    } else if (!answer->results ||
+               strcmp(PQcmdStatus(answer->results[change->at_commit]), "COMMIT") != 0) {
         fault_set(&fault, FAULT_DATABASE, "the change was rolled back");
     } else if (answer->warned == change->at_commit) {
         fault_set(&fault, FAULT_UNKNOWN, "the database could not confirm the commit");

@@ -61,7 +61,7 @@ bool result_read(const json_t *json, const char **paths, int n_paths_max, struct
     if (strlen(id) >= sizeof out->id ||
         !execution_status_named(chars(json_object_get(json, "status")), &out->status))
         return fault_set(fault, FAULT_INVALID, "this is not the result of an execution");
-    strcpy(out->id, id);
+    memcpy(out->id, id, strlen(id) + 1);
     for (size_t i = 0; i < json_array_size(texts) && out->n_paths < n_paths_max; i++)
         paths[out->n_paths++] = chars(json_array_get(texts, i));
     return true;

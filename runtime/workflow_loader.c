@@ -6,6 +6,7 @@
 #include "pg_pool.h"
 #include "runtime_state.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,7 @@ static void on_answer(struct pg_answer *answered, void *arg)
     } else if (fault.kind) {
         place_all(&loader->asked, &loader->failed);
     }
+    assert(answered->results || TAILQ_EMPTY(&loader->asked));
     while ((load = TAILQ_FIRST(&loader->asked)))
         answer(loader, load, answered->results[load->at]);
     tell_failed(loader, &fault);

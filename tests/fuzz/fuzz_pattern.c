@@ -28,7 +28,7 @@ static int answer_both(lua_State *L)
     struct run run;
     lua_settop(L, 0);
     pattern_pair_open(L);
-    run_init(&run, sandbox, L, /* is_task= */ false);
+    run_init(&run, sandbox, /* source= */ NULL, L, /* is_task= */ false);
     run_open(&run);
     pattern_pair_answer(L, PATTERN_OURS, test);
     run_close(&run, LUA_OK);

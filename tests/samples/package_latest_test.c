@@ -118,6 +118,7 @@ static void expect_latest(const struct sample_database *database, int rung)
     assert_string_equal(version, ladder[rung]);
     while (rung >= 0 && strchr(ladder[rung], '-'))
         rung--;
+    assert_true(rung >= 0);
     fixture_text(database->conn,
                  "SELECT string_agg(version, ' ') FROM package_version"
                  " WHERE is_latest_stable",

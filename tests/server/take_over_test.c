@@ -81,7 +81,7 @@ static void what_a_killed_host_had_is_done_once(void **state)
     program_done(&publish);
     start_host(&hosts[0]);
     start_host(&hosts[1]);
-    usleep(1500 * 1000); /* both have beaten twice: they may judge others */
+    sleep(2); /* both have beaten twice: they may judge others */
     for (int i = 0; i < n_kills; i++) {
         queue(database->conn, 1 + i * N_AT_A_TIME);
         usleep((useconds_t)(rand() % 500) * 1000);
