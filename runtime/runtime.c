@@ -6,6 +6,7 @@
 #include "execution_lock.h"
 #include "instance_lookup.h"
 #include "job_enqueue.h"
+#include "job_retry.h"
 #include "job_runner.h"
 #include "key_follow.h"
 #include "lock_names.h"
@@ -104,6 +105,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
     LIST_INIT(&runtime->enqueues);
+    LIST_INIT(&runtime->retries);
     LIST_INIT(&runtime->peeks);
     LIST_INIT(&runtime->publishings);
     LIST_INIT(&runtime->reloads);
@@ -142,6 +144,7 @@ static void stop_everything(struct runtime *runtime)
         job_runner_abandon(runtime->runner);
     instance_lookup_abandon_all(runtime);
     job_enqueue_abandon_all(runtime);
+    job_retry_abandon_all(runtime);
     lock_peek_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {

@@ -185,6 +185,13 @@ void runtime_retire(struct runtime *runtime);
 MUST_CHECK bool runtime_enqueue(struct runtime *runtime, const struct submission *submission,
                                 int priority, struct fault *fault);
 
+/* Lets a dead job run again, with all its attempts. Told STATUS_QUEUED, STATUS_MISSING (no such
+ * job), STATUS_BLOCKED (it is not dead) or STATUS_FAILED, with the reason; lent for the call. Told
+ * exactly once, from the loop. */
+typedef void runtime_retried_fn(enum execution_status status, const char *reason, void *arg);
+MUST_CHECK bool runtime_retry_job(struct runtime *runtime, const char *id, runtime_retried_fn *done,
+                                  void *arg, struct fault *fault);
+
 int runtime_n_running(const struct runtime *runtime); /* submitted and not yet answered */
 
 /* Which host this is: drawn anew each start. */

@@ -74,6 +74,8 @@ bool session_open(const struct command_line *line, struct session *session, int 
 
 void session_close(struct session *session)
 {
+    if (session->runtime)
+        runtime_retire(session->runtime);
     runtime_free(session->runtime);
     session->runtime = NULL;
     if (session->base)
