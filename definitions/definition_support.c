@@ -1,10 +1,5 @@
 #include "definition_support.h"
 
-static bool has_action(const struct activity *activity)
-{
-    return activity->action != NULL;
-}
-
 static bool holds_a_lease(const struct activity *activity)
 {
     return activity->lock_hold == LOCK_HOLD_LEASE;
@@ -17,7 +12,6 @@ struct unsupported {
 };
 
 static const struct unsupported unsupported[] = {
-    {"action", has_action, "`action` is not there yet: native actions come with a later version"},
     {"lock-hold", holds_a_lease,
      "`lock-hold: lease` is not there yet: it comes with a later version"},
 };

@@ -64,6 +64,7 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
         script_row_at(member->script, 1)->row->state = ROW_DELETED;
         script_refresh(member->script);
         return script_answer_nothing(member->script, fault);
+    case REQUEST_ACTION:
     case REQUEST_SLEEP: break;
     }
     return script_answer_nothing(member->script, fault);
@@ -303,6 +304,7 @@ static bool add_request(struct batch *batch, struct fault *fault)
     case REQUEST_LOAD: return ask_load(batch, fault);
     case REQUEST_LIST: return ask_list(batch, fault);
     case REQUEST_DELETE: return ask_delete(batch, fault);
+    case REQUEST_ACTION:
     case REQUEST_SLEEP: break;
     }
     return true;
@@ -368,6 +370,7 @@ void batch_ask(struct batch *batch)
 {
     const struct script_request *request = script_request(batch->running->script);
     switch (request->kind) {
+    case REQUEST_ACTION: batch_act(batch); return;
     case REQUEST_SLEEP: sleep_for(batch, request->seconds); return;
     case REQUEST_SQL:
     case REQUEST_DELETE: send_request(batch); return;

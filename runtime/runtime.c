@@ -1,5 +1,6 @@
 #include "runtime.h"
 
+#include "action_run.h"
 #include "batch.h"
 #include "clock.h"
 #include "execution.h"
@@ -105,6 +106,7 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
     LIST_INIT(&runtime->enqueues);
+    LIST_INIT(&runtime->actions);
     LIST_INIT(&runtime->retries);
     LIST_INIT(&runtime->peeks);
     LIST_INIT(&runtime->publishings);
@@ -181,6 +183,7 @@ void runtime_free(struct runtime *runtime)
     catalogue_free(runtime->catalogue);
     pg_pool_free(runtime->pool);
     sandbox_free(runtime->sandbox);
+    action_run_forget_all(runtime);
     free((char *)runtime->options.conninfo);
     free((char *)runtime->options.schema);
     free(runtime);

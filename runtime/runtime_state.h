@@ -13,6 +13,7 @@
 struct scheduler;
 struct recorder;
 struct job_enqueue;
+struct registered_action;
 struct job_retry;
 struct job_runner;
 struct overseer;
@@ -54,6 +55,7 @@ struct runtime {
     LIST_HEAD(, session_reset) resets;
     LIST_HEAD(, instance_lookup) lookups;
     LIST_HEAD(, job_enqueue) enqueues;
+    LIST_HEAD(, registered_action) actions;
     LIST_HEAD(, job_retry) retries;
     LIST_HEAD(, lock_peek) peeks;
     struct definition_watch *watch; /* NULL = this host does not watch */

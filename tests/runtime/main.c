@@ -9,6 +9,7 @@ static const struct {
     int (*run)(void);
 } groups[] = {
     {"answer_size", answer_size_tests},
+    {"action", action_tests},
     {"batch", batch_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},
