@@ -17,6 +17,7 @@
 #include "migration.h"
 #include "overseer.h"
 #include "recorder.h"
+#include "retention.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "sandbox.h"
@@ -144,6 +145,8 @@ static void stop_everything(struct runtime *runtime)
         session_reset_cancel(LIST_FIRST(&runtime->resets));
     if (runtime->runner)
         job_runner_abandon(runtime->runner);
+    if (runtime->retention)
+        retention_stop(runtime->retention);
     instance_lookup_abandon_all(runtime);
     job_enqueue_abandon_all(runtime);
     job_retry_abandon_all(runtime);
@@ -168,6 +171,7 @@ void runtime_free(struct runtime *runtime)
         return;
     stop_everything(runtime);
     job_runner_free(runtime->runner);
+    retention_free(runtime->retention);
     watchdog_free(runtime->watchdog);
     overseer_free(runtime->overseer);
     lock_names_free(runtime->lock_names);
@@ -458,7 +462,8 @@ void runtime_go_on(struct runtime *runtime, struct execution *execution)
 bool runtime_work(struct runtime *runtime, const struct background_options *options,
                   struct fault *fault)
 {
-    return runtime->runner || job_runner_new(runtime, options, &runtime->runner, fault);
+    return (runtime->runner || job_runner_new(runtime, options, &runtime->runner, fault)) &&
+           (runtime->retention || retention_new(runtime, options, &runtime->retention, fault));
 }
 
 void runtime_drain(struct runtime *runtime)
@@ -466,6 +471,8 @@ void runtime_drain(struct runtime *runtime)
     runtime->draining = true;
     if (runtime->runner)
         job_runner_drain(runtime->runner);
+    if (runtime->retention)
+        retention_stop(runtime->retention);
 }
 
 void runtime_retire(struct runtime *runtime)

@@ -17,6 +17,7 @@ struct registered_action;
 struct job_retry;
 struct job_runner;
 struct overseer;
+struct retention;
 struct watchdog;
 struct workflow_loader;
 struct definition_watch;
@@ -39,6 +40,7 @@ struct runtime {
     struct scheduler *scheduler;    /* who runs next, and where */
     struct recorder *recorder;      /* history of what kept nothing */
     struct job_runner *runner;      /* background work; NULL = none is done here */
+    struct retention *retention;    /* forgets what is old; NULL = none is done here */
     struct overseer *overseer;      /* heartbeat; ends overdue sessions */
     struct watchdog *watchdog;      /* NULL = none, or not started */
     struct lock_names *lock_names;  /* tells paths of locks that somebody waits for */

@@ -143,6 +143,10 @@ const struct command_option_row command_options[] = {
      "directory of definition files (else LATCHKEY_DEFINITIONS)", ON(SERVE) | ON(RELOAD)},
     {OPTION_WORKERS, OPTION_ONCE, "workers", "N", "background executions at a time (default 64)",
      ON(SERVE)},
+    {OPTION_KEEP_HISTORY, OPTION_ONCE, "keep-history", "DURATION",
+     "forget history, completed instances, keys and dead jobs after so long (default 30d, 0s = "
+     "never)",
+     ON(SERVE)},
     {OPTION_OWNERSHIP, OPTION_ONCE, "ownership-timeout", "DURATION",
      "a host silent for so long loses its instances and jobs (default 30s)", ON(RUN) | ON(SERVE)},
     {OPTION_LISTEN, OPTION_ONCE, "listen", "none", "HTTP address; there is none yet", ON(SERVE)},

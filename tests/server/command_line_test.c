@@ -82,7 +82,8 @@ static const struct {
     const char *reason;
 } refused[] = {
     {{"chek"}, "there is no command 'chek'; did you mean 'check'?"},
-    {{"resume"}, "there is no command 'resume'"},
+    {{"resume"}, "resume needs an argument"},
+    {{"serve", "--listen=none", "--keep-history=30"}, "--keep-history wants a duration"},
     {{"serve", "--listen", "127.0.0.1:80"}, "HTTP is not there yet"},
     {{"serve", "--listen=none", "--drain=soon"}, "--drain wants a whole number"},
     {{"reload"}, "which directory?"},
