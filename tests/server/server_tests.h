@@ -15,6 +15,8 @@ int command_serve_tests(void);
 int database_choice_tests(void);
 int hostile_file_tests(void);
 int run_hosts_tests(void);
+int same_key_tests(void);
+int status_tests(void);
 int take_over_tests(void);
 int run_lookup_tests(void);
 int run_plan_tests(void);
