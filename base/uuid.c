@@ -40,6 +40,12 @@ void uuid_draw(struct uuid_source *source, char out[UUID_TEXT_BYTES])
              random[6], random[7]);
 }
 
+int64_t uuid_time_ms(const char text[UUID_TEXT_BYTES])
+{
+    int64_t high = strtoll(text, NULL, 16); /* each ends at its dash */
+    return high << 16 | strtoll(text + 9, NULL, 16);
+}
+
 bool uuid_is_text(const char *text)
 {
     if (strlen(text) != UUID_TEXT_BYTES - 1)

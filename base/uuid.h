@@ -19,5 +19,8 @@ struct uuid_source {
 /* Writes a new id in lower-case text form. */
 void uuid_draw(struct uuid_source *source, char out[UUID_TEXT_BYTES]);
 
+/* When an id of version 7 was drawn, in milliseconds since 1970-01-01 UTC. */
+int64_t uuid_time_ms(const char text[UUID_TEXT_BYTES]);
+
 /* True for the 36-character text form, either case, any version. */
 bool uuid_is_text(const char *text);

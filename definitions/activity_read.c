@@ -129,6 +129,13 @@ static void read_navigation(struct reading *reading, const struct yaml_tree *val
     }
 }
 
+static void read_action(struct reading *reading, const struct yaml_tree *value, void *slot)
+{
+    struct activity *activity = slot;
+    activity->action_line = value->line;
+    reading_name(reading, value, &activity->action);
+}
+
 static const struct reading_key activity_keys[] = {
     {"title", reading_text, offsetof(struct activity, title), false},
     {"enable-exclusive-lock", reading_boolean, offsetof(struct activity, exclusive_lock), false},
@@ -142,7 +149,7 @@ static const struct reading_key activity_keys[] = {
     {"wait-for", reading_name, offsetof(struct activity, wait_for), false},
     {"guard", read_guard, offsetof(struct activity, guard), false},
     {"script", read_script, offsetof(struct activity, script), false},
-    {"action", reading_name, offsetof(struct activity, action), false},
+    {"action", read_action, 0, false},
     {"retries", read_retries, offsetof(struct activity, retries), false},
     {"navigation", read_navigation, 0, false},
     {0},

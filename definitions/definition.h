@@ -77,6 +77,7 @@ struct activity {
     struct lua_source guard;
     struct lua_source script;
     const char *action; /* a native action in place of the script; NULL if none */
+    int action_line;
     enum lock_hold lock_hold;
     enum on_conflict on_conflict;
     bool persist_on_close;

@@ -3,7 +3,6 @@
 #include "activity_read.h"
 #include "data_read.h"
 #include "definition_check.h"
-#include "definition_support.h"
 #include "reading.h"
 #include "yaml_tree.h"
 
@@ -147,7 +146,6 @@ static void fill(struct reading *reading, const struct yaml_tree *root)
         !reading_mapping(reading, root, &workflow_schema, reading->definition))
         return;
     definition_check(reading, root);
-    definition_check_support(reading->definition, root, reading->problems);
 }
 
 bool definition_read(struct sandbox *sandbox, const char *file, const char *source,

@@ -79,6 +79,7 @@ static bool give_answer(struct batch *batch, const struct pg_answer *answer, str
         script_row_at(member->script, 1)->row->state = ROW_DELETED;
         script_refresh(member->script);
         return script_answer_nothing(member->script, fault);
+    case REQUEST_ACTION:
     case REQUEST_SLEEP:
     case REQUEST_TOKEN: break;
     }
@@ -332,6 +333,7 @@ static bool add_request(struct batch *batch, struct fault *fault)
     case REQUEST_LOAD: return ask_load(batch, fault);
     case REQUEST_LIST: return ask_list(batch, fault);
     case REQUEST_DELETE: return ask_delete(batch, fault);
+    case REQUEST_ACTION:
     case REQUEST_SLEEP:
     case REQUEST_TOKEN: break;
     }
@@ -417,7 +419,7 @@ static void refuse_to_write(struct batch *batch)
 void batch_ask(struct batch *batch)
 {
     const struct script_request *request = script_request(batch->running->script);
-    bool sleeps = request->kind == REQUEST_SLEEP;
+    bool sleeps = request->kind == REQUEST_SLEEP || request->kind == REQUEST_ACTION;
     if (batch->lease && writes_at_once(request->kind)) {
         refuse_to_write(batch);
         return;
@@ -427,6 +429,7 @@ void batch_ask(struct batch *batch)
         return;
     }
     switch (request->kind) {
+    case REQUEST_ACTION: batch_act(batch); return;
     case REQUEST_SLEEP: sleep_for(batch, request->seconds); return;
     case REQUEST_SQL:
     case REQUEST_DELETE: send_request(batch); return;

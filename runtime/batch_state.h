@@ -1,5 +1,5 @@
 /* What the files of a batch share: batch.c (life, members, running), batch_take.c, batch_ask.c
- * (requests of scripts), batch_save.c, batch_lease.c, batch_error.c. */
+ * (requests of scripts), batch_action.c, batch_save.c, batch_lease.c, batch_error.c. */
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
@@ -112,6 +112,9 @@ void batch_give_connection(struct batch *batch);
 
 /* The running member's script asks for something. */
 void batch_ask(struct batch *batch);
+
+/* The running member's activity is a native action. */
+void batch_act(struct batch *batch);
 
 /* The running member's script is over; what it logged stays readable. */
 void batch_end_running(struct batch *batch);

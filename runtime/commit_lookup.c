@@ -87,6 +87,11 @@ static void add(struct commit_lookup *lookup, const char *text)
     pg_pipeline_add(lookup->pipeline, PG_PREPARED, text, 0, NULL);
 }
 
+static bool is_too_old(const struct commit_lookup *lookup)
+{
+    return clock_wall_us() - uuid_time_ms(lookup->attempt) * 1000 > COMMIT_LOOKUP_MOST_US;
+}
+
 static void ask(struct commit_lookup *lookup)
 {
     struct fault fault;
@@ -112,10 +117,14 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
     (void)fault;
     lookup->request = NULL;
     lookup->conn = conn;
-    if (conn)
+    if (conn && is_too_old(lookup)) {
+        give_back(lookup);
+        tell(lookup, COMMIT_UNKNOWN);
+    } else if (conn) {
         ask(lookup);
-    else
+    } else {
         try_again(lookup);
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -9,6 +9,12 @@
 
 #include <stdint.h>
 
+enum {
+    /* An older attempt is not asked about: its mark may have been forgotten (retention.c), and then
+     * the answer would be a lie. */
+    COMMIT_LOOKUP_MOST_US = 30 * 60 * 1000 * 1000,
+};
+
 struct commit_lookup;
 struct runtime;
 
@@ -21,7 +27,7 @@ enum commit_fact {
 /* Called exactly once, from the loop, unless cancelled. */
 typedef void commit_lookup_fn(enum commit_fact fact, void *arg);
 
-/* attempt is copied. until_us on the monotonic clock. */
+/* attempt is copied; its id says when it was sent. until_us on the monotonic clock. */
 MUST_CHECK bool commit_lookup_start(struct runtime *runtime, const char *attempt, int64_t until_us,
                                     commit_lookup_fn *done, void *arg, struct commit_lookup **out,
                                     struct fault *fault);

@@ -18,6 +18,8 @@ enum {
     SOON_US = 1000,
     CLAIM_MS = 60 * 1000,
     CARE_EVERY_US = 1000 * 1000,        /* timers, take-over */
+    SWEEP_EVERY_US = 600 * 1000 * 1000, /* old rows */
+    KEEP_DAYS = 30,
     EXTEND_EVERY_US = 15 * 1000 * 1000, /* claims of what still runs */
     CONNECTION_WAIT_US = 5 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
@@ -422,7 +424,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 struct background_options runtime_default_background(void)
 {
-    return (struct background_options){.jobs_max = 64, .care_us = CARE_EVERY_US};
+    return (struct background_options){.jobs_max = 64,
+                                       .care_us = CARE_EVERY_US,
+                                       .keep_history_ms = (int64_t)KEEP_DAYS * 24 * 3600 * 1000,
+                                       .sweep_us = SWEEP_EVERY_US};
 }
 
 bool job_runner_new(struct runtime *runtime, const struct background_options *options,

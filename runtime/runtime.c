@@ -1,11 +1,13 @@
 #include "runtime.h"
 
+#include "action_run.h"
 #include "batch.h"
 #include "clock.h"
 #include "execution.h"
 #include "execution_lock.h"
 #include "instance_lookup.h"
 #include "job_enqueue.h"
+#include "job_retry.h"
 #include "job_runner.h"
 #include "key_follow.h"
 #include "lease_bell.h"
@@ -17,6 +19,7 @@
 #include "migration.h"
 #include "overseer.h"
 #include "recorder.h"
+#include "retention.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "sandbox.h"
@@ -109,6 +112,8 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->resets);
     LIST_INIT(&runtime->lookups);
     LIST_INIT(&runtime->enqueues);
+    LIST_INIT(&runtime->actions);
+    LIST_INIT(&runtime->retries);
     LIST_INIT(&runtime->peeks);
     LIST_INIT(&runtime->publishings);
     LIST_INIT(&runtime->reloads);
@@ -145,8 +150,11 @@ static void stop_everything(struct runtime *runtime)
         session_reset_cancel(LIST_FIRST(&runtime->resets));
     if (runtime->runner)
         job_runner_abandon(runtime->runner);
+    if (runtime->retention)
+        retention_stop(runtime->retention);
     instance_lookup_abandon_all(runtime);
     job_enqueue_abandon_all(runtime);
+    job_retry_abandon_all(runtime);
     lock_peek_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
@@ -168,6 +176,7 @@ void runtime_free(struct runtime *runtime)
         return;
     stop_everything(runtime);
     job_runner_free(runtime->runner);
+    retention_free(runtime->retention);
     watchdog_free(runtime->watchdog);
     overseer_free(runtime->overseer);
     lease_bell_free(runtime->lease_bell);
@@ -185,6 +194,7 @@ void runtime_free(struct runtime *runtime)
     catalogue_free(runtime->catalogue);
     pg_pool_free(runtime->pool);
     sandbox_free(runtime->sandbox);
+    action_run_forget_all(runtime);
     free((char *)runtime->options.conninfo);
     free((char *)runtime->options.schema);
     free(runtime);
@@ -459,7 +469,8 @@ void runtime_go_on(struct runtime *runtime, struct execution *execution)
 bool runtime_work(struct runtime *runtime, const struct background_options *options,
                   struct fault *fault)
 {
-    return runtime->runner || job_runner_new(runtime, options, &runtime->runner, fault);
+    return (runtime->runner || job_runner_new(runtime, options, &runtime->runner, fault)) &&
+           (runtime->retention || retention_new(runtime, options, &runtime->retention, fault));
 }
 
 void runtime_drain(struct runtime *runtime)
@@ -467,6 +478,8 @@ void runtime_drain(struct runtime *runtime)
     runtime->draining = true;
     if (runtime->runner)
         job_runner_drain(runtime->runner);
+    if (runtime->retention)
+        retention_stop(runtime->retention);
 }
 
 void runtime_retire(struct runtime *runtime)

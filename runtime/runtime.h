@@ -163,9 +163,12 @@ MUST_CHECK bool runtime_deliver(struct runtime *runtime, const struct delivery *
 struct background_options {
     int jobs_max;    /* background executions of this host at a time */
     int64_t care_us; /* how often timers and silent hosts are looked for */
+    int64_t
+        keep_history_ms; /* history, completed instances, idempotency keys, dead jobs; 0 = ever */
+    int64_t sweep_us;    /* how often what is older is looked for */
 };
 
-/* 64 jobs, 1 s. */
+/* 64 jobs, 1 s, 30 days, 10 minutes. */
 struct background_options runtime_default_background(void);
 
 /* From now on the host runs background jobs, fires timers and takes over what died with others. */
@@ -185,6 +188,13 @@ void runtime_retire(struct runtime *runtime);
  * Fails only for memory, or while the host stops. */
 MUST_CHECK bool runtime_enqueue(struct runtime *runtime, const struct submission *submission,
                                 int priority, struct fault *fault);
+
+/* Lets a dead job run again, with all its attempts. Told STATUS_QUEUED, STATUS_MISSING (no such
+ * job), STATUS_BLOCKED (it is not dead) or STATUS_FAILED, with the reason; lent for the call. Told
+ * exactly once, from the loop. */
+typedef void runtime_retried_fn(enum execution_status status, const char *reason, void *arg);
+MUST_CHECK bool runtime_retry_job(struct runtime *runtime, const char *id, runtime_retried_fn *done,
+                                  void *arg, struct fault *fault);
 
 int runtime_n_running(const struct runtime *runtime); /* submitted and not yet answered */
 

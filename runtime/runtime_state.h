@@ -13,8 +13,11 @@
 struct scheduler;
 struct recorder;
 struct job_enqueue;
+struct registered_action;
+struct job_retry;
 struct job_runner;
 struct overseer;
+struct retention;
 struct watchdog;
 struct lease_bell;
 struct lease_sweep;
@@ -39,6 +42,7 @@ struct runtime {
     struct scheduler *scheduler;     /* who runs next, and where */
     struct recorder *recorder;       /* history of what kept nothing */
     struct job_runner *runner;       /* background work; NULL = none is done here */
+    struct retention *retention;     /* forgets what is old; NULL = none is done here */
     struct overseer *overseer;       /* heartbeat; ends overdue sessions */
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
@@ -57,6 +61,8 @@ struct runtime {
     LIST_HEAD(, session_reset) resets;
     LIST_HEAD(, instance_lookup) lookups;
     LIST_HEAD(, job_enqueue) enqueues;
+    LIST_HEAD(, registered_action) actions;
+    LIST_HEAD(, job_retry) retries;
     LIST_HEAD(, lock_peek) peeks;
     struct definition_watch *watch; /* NULL = this host does not watch */
     LIST_HEAD(, publishing) publishings;

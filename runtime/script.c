@@ -1,8 +1,10 @@
 #include "script_private.h"
 
+#include "action_run.h"
 #include "execution_lock.h"
 #include "runtime_state.h"
 
+#include <assert.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,9 @@ void script_free(struct script *script)
     lua_State *L = sandbox_lua(script->execution->runtime->sandbox);
     task_free(script->task);
     script->task = NULL;
+    struct action *action = script->action;
+    script->action = NULL;
+    action_run_release(action);
     if (script->userdata_ref != LUA_NOREF)
         (void)!script_protect(script, detach_rows, NULL, &ignored);
     luaL_unref(L, LUA_REGISTRYINDEX, script->userdata_ref);
@@ -316,6 +321,10 @@ enum script_state script_start(struct script *script, struct fault *fault)
     }
     if (!allowed)
         return SCRIPT_BLOCKED;
+    if (plan->activity->action) {
+        script->request = (struct script_request){.kind = REQUEST_ACTION, .place = "", .text = ""};
+        return SCRIPT_ASKS;
+    }
     if (!plan->script)
         return SCRIPT_ENDED;
     if (!task_new(script->execution->runtime->sandbox, plan->script, script->scope, script,
@@ -324,8 +333,29 @@ enum script_state script_start(struct script *script, struct fault *fault)
     return run_on(script, fault);
 }
 
+bool script_act(struct script *script, int64_t deadline_us, struct action **out,
+                struct fault *fault)
+{
+    if (!action_run_new(script, deadline_us, &script->action, fault))
+        return false;
+    *out = script->action;
+    return true;
+}
+
+/* Whoever resumes it knows that it has ended. */
+static enum script_state action_went(const struct script *script, struct fault *fault)
+{
+    assert(script->action->state != ACTION_RUNS);
+    if (script->action->state == ACTION_DONE)
+        return SCRIPT_ENDED;
+    *fault = script->action->fault;
+    return SCRIPT_FAILED;
+}
+
 enum script_state script_resume(struct script *script, struct fault *fault)
 {
+    if (script->action)
+        return action_went(script, fault);
     return run_on(script, fault);
 }
 

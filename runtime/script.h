@@ -28,6 +28,7 @@ enum request_kind {
     REQUEST_NEW,    /* objects.new(table, fields), list:add(fields) */
     REQUEST_LOAD,   /* objects.load(table, key) */
     REQUEST_LIST,   /* objects.list(table, {where=, order_by=}) */
+    REQUEST_ACTION, /* a native action in the place of the script: script_act */
     REQUEST_DELETE, /* objects.delete(row), list:remove(row) */
     REQUEST_TOKEN,  /* lock.token without a lease */
 };
@@ -59,6 +60,12 @@ MUST_CHECK bool script_lock(struct script *script, struct lock_set **out, struct
 
 enum script_state script_start(struct script *script, struct fault *fault);
 enum script_state script_resume(struct script *script, struct fault *fault);
+
+/* The answer to REQUEST_ACTION: a run of an action, lent to whoever carries it out. script_resume
+ * when it has ended. deadline_us on the monotonic clock. */
+struct action;
+MUST_CHECK bool script_act(struct script *script, int64_t deadline_us, struct action **out,
+                           struct fault *fault);
 
 const struct script_request *script_request(const struct script *script);
 

@@ -4,6 +4,7 @@
  */
 #include "script_private.h"
 
+#include "action_run.h"
 #include "json_lua.h"
 
 #include <lauxlib.h>
@@ -80,29 +81,45 @@ static void read_object(struct script *script, lua_State *L, void *arg)
         luaL_error(L, "%s", request->fault->text);
 }
 
+static bool check_stored(const char *name, json_t *value, json_t **out, struct fault *fault)
+{
+    if (!json_has_zero(value)) {
+        *out = value;
+        return true;
+    }
+    json_decref(value);
+    return fault_set(fault, FAULT_SCRIPT,
+                     "%s holds a zero character (U+0000), which PostgreSQL cannot store", name);
+}
+
+/* Of an action; none if it is empty, as with scripts. */
+static bool keep_object(const char *name, json_t *object, json_t **out, struct fault *fault)
+{
+    return json_object_size(object) == 0 || check_stored(name, json_incref(object), out, fault);
+}
+
 static bool read_global(struct script *script, const char *name, json_t **out, struct fault *fault)
 {
     struct output_request request = {.name = name, .fault = fault};
     *out = NULL;
     if (!script_protect(script, read_object, &request, fault))
         return false;
-    if (json_has_zero(request.value)) {
-        json_decref(request.value);
-        return fault_set(fault, FAULT_SCRIPT,
-                         "%s holds a zero character (U+0000), which PostgreSQL cannot store", name);
-    }
-    *out = request.value;
-    return true;
+    return check_stored(name, request.value, out, fault);
 }
 
 bool script_output(struct script *script, json_t **out, struct fault *fault)
 {
+    *out = NULL;
+    if (script->action)
+        return keep_object("output", script->action->output, out, fault);
     return read_global(script, "output", out, fault);
 }
 
 bool script_vars(struct script *script, json_t **out, struct fault *fault)
 {
     *out = NULL;
+    if (script->action)
+        return keep_object("vars", script->action->vars, out, fault);
     if (!script->task) { /* nothing ran that could have changed them */
         *out = json_incref(script->execution->instance.vars);
         return true;

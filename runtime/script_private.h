@@ -27,6 +27,7 @@ struct script {
     struct batch_rows *rows;
     struct scope *scope;
     struct task *task;
+    struct action *action; /* in the place of a task */
     struct bound_row **bound;
     int n_bound, bound_capacity;
     struct bound_data *data;

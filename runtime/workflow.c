@@ -32,7 +32,7 @@ static bool compile_activity(struct sandbox *sandbox, const struct definition *d
                              struct fault *fault)
 {
     plan->activity = activity;
-    plan->needs_alone = !activity->auto_commit;
+    plan->needs_alone = !activity->auto_commit || activity->action;
     if (activity->lock_context.text &&
         !lock_context_compile(sandbox, definition->file, activity->lock_context,
                               &plan->lock_context, fault))

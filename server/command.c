@@ -11,8 +11,9 @@
 
 enum {
     ON_ALL = ~0u >> 1,
-    ON_DATABASE = ON(RUN) | ON(SERVE) | ON(PUBLISH) | ON(RELOAD) | ON(REFRESH) | ON(EXPORT) |
-                  ON(MIGRATE) | ON(HISTORY) | ON(LOCKS) | ON(DEMO),
+    ON_DATABASE = ON(RUN) | ON(SERVE) | ON(SEND) | ON(RESUME) | ON(PUBLISH) | ON(RELOAD) |
+                  ON(REFRESH) | ON(EXPORT) | ON(MIGRATE) | ON(INSTANCES) | ON(JOBS) | ON(HISTORY) |
+                  ON(LOCKS) | ON(DEMO),
     HELP_COLUMN = 30,
     HELP_WIDTH = 96,
 };
@@ -33,7 +34,8 @@ const struct command_row commands[] = {
      "runs it. With --count or --inputs it runs many and prints totals by status, the rate and "
      "the\n"
      "latency. Exits with the code of the outcome: 0 completed or idle, 1 failed, conflict or\n"
-     "expired, 2 invalid, 3 locked, 4 blocked, 5 missing, 75 unknown.",
+     "expired, 2 invalid, 3 locked, 4 blocked, 5 missing, 75 unknown. With --queue it is left to\n"
+     "the background, for any host to run; exits 0 once that is sure.",
      command_run},
     {COMMAND_SERVE, "serve", "", 0, 0, "be a host until a signal ends it",
      "Imports the definitions directory and keeps at what is published, by this host or another,\n"
@@ -41,6 +43,15 @@ const struct command_row commands[] = {
      "work is taken, what is under way may take --drain seconds more and is then rolled back; a\n"
      "second signal ends it at once.",
      command_serve},
+    {COMMAND_SEND, "send", "INSTANCE EVENT", 2, 2, "send an event to an idle instance",
+     "Runs the instance on with the event that it waits for, until it ends or waits again, and\n"
+     "prints the result as `run` does. An instance that does not take the event now answers\n"
+     "blocked with its true state (exit 4), one that does not exist missing (exit 5).",
+     command_send},
+    {COMMAND_RESUME, "resume", "INSTANCE", 1, 1, "run a stopped instance on",
+     "Runs on an instance that failed or was blocked, or whose host died, after its last commit\n"
+     "point, and prints the result as `run` does.",
+     command_resume},
     {COMMAND_PUBLISH, "publish", "FILE...", 1, -1, "publish definitions",
      "Adds a new version of each definition whose text has changed. Nothing is published when one\n"
      "of the files is invalid.",
@@ -64,6 +75,13 @@ const struct command_row commands[] = {
     {COMMAND_MIGRATE, "migrate", "", 0, 0, "create or upgrade the schema",
      "Brings the schema to what this program needs. The other commands do it too.",
      command_migrate},
+    {COMMAND_INSTANCES, "instances", "", 0, 0, "list instances",
+     "Prints one line for each instance that has not completed, the newest first.",
+     command_instances},
+    {COMMAND_JOBS, "jobs", "", 0, 0, "list background jobs, or let a dead one run again",
+     "Prints one line for each background job, the oldest first. A job that has used up its\n"
+     "attempts is dead: it is kept, and --retry lets it run again with all of them.",
+     command_jobs},
     {COMMAND_HISTORY, "history", "INSTANCE", 1, 1, "list the executions of an instance",
      "Prints one line for each execution of the instance, the oldest first.", command_history},
     {COMMAND_LOCKS, "locks", "", 0, 0, "who holds lock paths, and who waits",
@@ -104,13 +122,30 @@ const struct command_option_row command_options[] = {
      "inputs, one JSON object a line; added to --input", ON(RUN)},
     {OPTION_HOSTS, OPTION_ONCE, "hosts", "H", "spread the runs over so many processes", ON(RUN)},
     {OPTION_WORKER, OPTION_HIDDEN, "worker", NULL, "be one of the processes of --hosts", ON(RUN)},
-    {OPTION_KEY, OPTION_LATER, "key", "KEY", "idempotency key", ON(RUN)},
-    {OPTION_QUEUE, OPTION_LATER, "queue", NULL, "run in the background", ON(RUN)},
+    {OPTION_KEY, OPTION_ONCE, "key", "KEY",
+     "idempotency key: the same key and input is one execution and one answer", ON(RUN)},
+    {OPTION_QUEUE, OPTION_ONCE, "queue", NULL, "leave it to the background", ON(RUN)},
+    {OPTION_PAYLOAD, OPTION_ONCE, "payload", "JSON", "what the event carries (default null)",
+     ON(SEND)},
+    {OPTION_ALL, OPTION_ONCE, "all", NULL, "completed ones too", ON(INSTANCES)},
+    {OPTION_WORKFLOW, OPTION_ONCE, "workflow", "NAME", "only of this workflow", ON(INSTANCES)},
+    {OPTION_STATUS, OPTION_ONCE, "status", "STATUS",
+     "only running, idle, failed, blocked or completed ones", ON(INSTANCES)},
+    {OPTION_DEAD, OPTION_ONCE, "dead", NULL, "only dead ones", ON(JOBS)},
+    {OPTION_RETRY, OPTION_ONCE, "retry", "ID", "let this dead job run again", ON(JOBS)},
+    {OPTION_AFTER, OPTION_ONCE, "after", "ID", "those that follow this one in the list",
+     ON(INSTANCES) | ON(JOBS)},
+    {OPTION_LIMIT, OPTION_ONCE, "limit", "N", "at most so many (default 100)",
+     ON(INSTANCES) | ON(JOBS)},
     {OPTION_BASE, OPTION_ONCE, "base", "N", "refuse unless version N is the latest (0 = none yet)",
      ON(PUBLISH)},
     {OPTION_DEFINITIONS, OPTION_ONCE, "definitions", "DIR",
      "directory of definition files (else LATCHKEY_DEFINITIONS)", ON(SERVE) | ON(RELOAD)},
     {OPTION_WORKERS, OPTION_ONCE, "workers", "N", "background executions at a time (default 64)",
+     ON(SERVE)},
+    {OPTION_KEEP_HISTORY, OPTION_ONCE, "keep-history", "DURATION",
+     "forget history, completed instances, keys and dead jobs after so long (default 30d, 0s = "
+     "never)",
      ON(SERVE)},
     {OPTION_OWNERSHIP, OPTION_ONCE, "ownership-timeout", "DURATION",
      "a host silent for so long loses its instances and jobs (default 30s)", ON(RUN) | ON(SERVE)},

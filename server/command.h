@@ -15,11 +15,15 @@ enum command_id {
     COMMAND_KEY,
     COMMAND_RUN,
     COMMAND_SERVE,
+    COMMAND_SEND,
+    COMMAND_RESUME,
     COMMAND_PUBLISH,
     COMMAND_RELOAD,
     COMMAND_REFRESH,
     COMMAND_EXPORT,
     COMMAND_MIGRATE,
+    COMMAND_INSTANCES,
+    COMMAND_JOBS,
     COMMAND_HISTORY,
     COMMAND_LOCKS,
     COMMAND_DB,
@@ -38,8 +42,17 @@ enum command_option {
     OPTION_WORKER,
     OPTION_KEY,
     OPTION_QUEUE,
+    OPTION_PAYLOAD,
+    OPTION_ALL,
+    OPTION_WORKFLOW,
+    OPTION_STATUS,
+    OPTION_DEAD,
+    OPTION_RETRY,
+    OPTION_AFTER,
+    OPTION_LIMIT,
     OPTION_BASE,
     OPTION_OWNERSHIP,
+    OPTION_KEEP_HISTORY,
     OPTION_WORKERS,
     OPTION_DEFINITIONS,
     OPTION_LISTEN,
@@ -62,7 +75,6 @@ enum option_manner {
     OPTION_ONCE,
     OPTION_REPEATABLE,
     OPTION_HIDDEN, /* between processes of the program: in no help */
-    OPTION_LATER,  /* kept for a later version: refused by name */
 };
 
 enum {
@@ -131,11 +143,15 @@ command_fn command_check;
 command_fn command_key;
 command_fn command_run;
 command_fn command_serve;
+command_fn command_send;
+command_fn command_resume;
 command_fn command_publish;
 command_fn command_reload;
 command_fn command_refresh;
 command_fn command_export;
 command_fn command_migrate;
+command_fn command_instances;
+command_fn command_jobs;
 command_fn command_history;
 command_fn command_locks;
 command_fn command_db;

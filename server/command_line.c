@@ -1,6 +1,7 @@
 #include "command_line.h"
 
 #include "duration.h"
+#include "uuid.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -32,8 +33,6 @@ static bool unknown_option(const struct command_line *line, const char *name, si
 static bool add_option(struct command_line *line, const struct command_option_row *row,
                        const char *value, struct fault *fault)
 {
-    if (row->manner == OPTION_LATER)
-        return fault_set(fault, FAULT_INVALID, "--%s is not there yet", row->name);
     if (row->manner != OPTION_REPEATABLE && command_line_has(line, row->option))
         return fault_set(fault, FAULT_INVALID, "--%s is given twice", row->name);
     line->given[line->n_given++] = (struct command_line_given){row->option, value};
@@ -212,4 +211,17 @@ bool command_line_integer(const struct command_line *line, enum command_option o
                          (long long)least, (long long)most, text);
     *out = value;
     return true;
+}
+
+bool command_line_uuid(const struct command_line *line, enum command_option option,
+                       struct fault *fault)
+{
+    const char *text = command_line_value(line, option);
+    const struct command_option_row *row = command_options;
+    if (!text || uuid_is_text(text))
+        return true;
+    while (row->option != option)
+        row++;
+    return fault_set(fault, FAULT_INVALID, "--%s wants an id, which is a UUID, not '%.60s'",
+                     row->name, text);
 }

@@ -42,6 +42,10 @@ MUST_CHECK bool command_line_integer(const struct command_line *line, enum comma
                                      int64_t least, int64_t most, int64_t *out,
                                      struct fault *fault);
 
+/* Fails with FAULT_INVALID if the option was given and is no UUID. */
+MUST_CHECK bool command_line_uuid(const struct command_line *line, enum command_option option,
+                                  struct fault *fault);
+
 /* Sets the fault of a command that does not exist, with the one that was perhaps meant. */
 void command_line_unknown_command(const char *written, struct fault *fault);
 

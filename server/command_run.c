@@ -110,6 +110,8 @@ static bool run_here(struct run *run, int *signal_number, struct fault *fault)
         .plan = run->plan,
         .concurrency = (int)run->concurrency,
         .quiet = run->quiet,
+        .key = command_line_value(run->line, OPTION_KEY),
+        .queue = command_line_has(run->line, OPTION_QUEUE),
         .each = single ? on_result : NULL,
         .arg = run,
     };
@@ -141,6 +143,8 @@ static bool run_there(struct run *run, int *signal_number, struct fault *fault)
         .n_hosts = (int)run->hosts,
         .concurrency = (int)run->concurrency,
         .pool = (int)run->pool,
+        .key = command_line_value(run->line, OPTION_KEY),
+        .queue = command_line_has(run->line, OPTION_QUEUE),
         .quiet = run->quiet,
     };
     return run_hosts(&options, run->totals, signal_number, fault);

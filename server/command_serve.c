@@ -13,6 +13,8 @@ enum {
     DRAIN_SECONDS_MAX = 24 * 60 * 60,
 };
 
+static const int64_t KEEP_MS_MAX = INT64_C(36500) * 24 * 3600 * 1000; /* a hundred years */
+
 static bool read_options(const struct command_line *line, struct host *host, struct fault *fault)
 {
     int64_t seconds = DRAIN_SECONDS;
@@ -20,6 +22,10 @@ static bool read_options(const struct command_line *line, struct host *host, str
     if (!command_line_integer(line, OPTION_DRAIN, 0, DRAIN_SECONDS_MAX, &seconds, fault))
         return false;
     if (!command_line_integer(line, OPTION_WORKERS, 1, WORKERS_MAX, &host->workers, fault))
+        return false;
+    host->keep_history_us = -1;
+    if (!command_line_duration(line, OPTION_KEEP_HISTORY, 0, KEEP_MS_MAX, &host->keep_history_us,
+                               fault))
         return false;
     host->drain_us = seconds * 1000 * 1000;
     host->directory = definitions_choose(line);

@@ -27,19 +27,14 @@ static bool start_work(struct host *host, struct fault *fault)
     struct background_options options = runtime_default_background();
     if (host->workers)
         options.jobs_max = (int)host->workers;
+    if (host->keep_history_us >= 0)
+        options.keep_history_ms = host->keep_history_us / 1000;
     return runtime_work(host->session.runtime, &options, fault);
-}
-
-/* With work cut short the others wait for this host's silence: by then it has rolled back. */
-static void retire(struct host *host)
-{
-    if (!host->cut_short)
-        runtime_retire(host->session.runtime);
 }
 
 static const struct host_service services[] = {
     {"definitions", host_definitions_start, NULL, host_definitions_is_busy, NULL},
-    {"work", start_work, drain_runtime, is_running, retire},
+    {"work", start_work, drain_runtime, is_running, NULL},
 };
 
 enum {

@@ -26,10 +26,11 @@ struct host_service {
 
 struct host {
     struct session session;
-    const char *directory; /* of definitions; NULL = none. Kept */
-    const char *publisher; /* kept */
-    int64_t workers;       /* background executions at a time; 0 = the default */
-    int64_t drain_us;      /* how long what is under way may take after the first signal */
+    const char *directory;   /* of definitions; NULL = none. Kept */
+    const char *publisher;   /* kept */
+    int64_t workers;         /* background executions at a time; 0 = the default */
+    int64_t keep_history_us; /* 0 = for ever, below 0 = as by default */
+    int64_t drain_us;        /* how long what is under way may take after the first signal */
     struct interrupt interrupt;
     struct event *hangup; /* SIGHUP */
     struct event *look;   /* DRAINING: whether all is done */

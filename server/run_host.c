@@ -17,7 +17,7 @@ static _Noreturn void become_worker(const struct run_host_command *command, int 
 {
     char pool[16];
     sigset_t none;
-    const char *argv[12] = {"latchkey", "run",           "--worker", "--quiet",
+    const char *argv[16] = {"latchkey", "run",           "--worker", "--quiet",
                             "--schema", command->schema, "--pool",   pool};
     int argc = 8;
     snprintf(pool, sizeof pool, "%d", command->pool);
@@ -30,6 +30,12 @@ static _Noreturn void become_worker(const struct run_host_command *command, int 
         argv[argc++] = "--database=";
     else if (setenv("LATCHKEY_DATABASE", command->conninfo, 1) != 0)
         _exit(127);
+    if (command->key) {
+        argv[argc++] = "--key";
+        argv[argc++] = command->key;
+    }
+    if (command->queue)
+        argv[argc++] = "--queue";
     argv[argc++] = "--";
     argv[argc] = command->target;
     execv("/proc/self/exe", (char *const *)argv);

@@ -46,6 +46,8 @@ struct run_host_command {
     const char *conninfo; /* "" = the PG* variables */
     const char *schema;
     int pool;
+    const char *key; /* NULL = none */
+    bool queue;
 };
 
 /* Starts this program again as a worker. *fd, non-blocking, is the parent's end of its socket. */

@@ -211,6 +211,8 @@ static bool start_host(struct run_host *host, struct fault *fault)
         .conninfo = options->conninfo,
         .schema = options->schema,
         .pool = options->pool,
+        .key = options->key,
+        .queue = options->queue,
     };
     if (!run_host_spawn(&command, &host->pid, &fd, fault))
         return false;

@@ -24,6 +24,8 @@ struct run_hosts_options {
     int n_hosts;
     int concurrency; /* of all together */
     int pool;        /* of each */
+    const char *key; /* idempotency key of every run; NULL = none */
+    bool queue;      /* leave the runs to the background */
     bool quiet;
 };
 

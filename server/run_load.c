@@ -52,6 +52,7 @@ static bool submit(struct run_load *load, struct run_load_slot *slot)
     struct submission submission = {
         .workflow = load->options.workflow,
         .input = input,
+        .key = load->options.key,
         .done = on_done,
         .arg = slot,
     };
@@ -59,7 +60,10 @@ static bool submit(struct run_load *load, struct run_load_slot *slot)
         return fault_no_memory(&load->fault);
     load->free_slots = slot->next_free;
     slot->submitted_us = clock_monotonic_us();
-    bool ok = runtime_submit(load->options.runtime, &submission, &load->fault);
+    bool ok = load->options.queue
+                  ? runtime_enqueue(load->options.runtime, &submission,
+                                    /* priority= */ 0, &load->fault)
+                  : runtime_submit(load->options.runtime, &submission, &load->fault);
     json_decref(input);
     if (ok)
         load->n_submitted++;

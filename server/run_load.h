@@ -23,6 +23,8 @@ struct run_load_options {
     struct run_plan *plan;
     int concurrency;
     bool quiet;
+    const char *key;       /* idempotency key of every run; NULL = none */
+    bool queue;            /* leave the runs to the background */
     runtime_done_fn *each; /* NULL = none: told every result; lent for the call */
     void *arg;
 };

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "pg_conn.h"
+#include "server_sql.h"
 #include "text.h"
 
 #include <event2/event.h>
@@ -23,21 +24,13 @@ static const char SESSIONS[] = "SELECT count(*) FROM pg_catalog.pg_stat_activity
                                " AND pg_catalog.strpos(pg_catalog.replace($1::text, '-', ''),"
                                " pg_catalog.substr(application_name, 10, 8)) > 0";
 
-/* %1$s is the schema. An instance that is still marked as running was lost in the middle. */
-static const char STATUSES[] =
-    "SELECT coalesce(i.status, (SELECT e.status FROM \"%1$s\".execution e"
-    " WHERE e.instance = lost.id ORDER BY e.finished_at DESC LIMIT 1))"
-    " FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS lost(id, nr)"
-    " LEFT JOIN \"%1$s\".instance i ON i.id = lost.id AND i.status <> 'running'"
-    " ORDER BY lost.nr";
-
 static bool ask(const struct run_lookup *lookup, struct pg_conn *conn, const char *text,
                 const char *param, struct pg_answer *answer, struct fault *fault)
 {
     struct pg_pipeline *pipeline = pg_pipeline_new();
     if (!pipeline)
         return fault_no_memory(fault);
-    pg_pipeline_add(pipeline, PG_UNNAMED, text, 1, &param);
+    pg_pipeline_add(pipeline, PG_PREPARED, text, 1, &param);
     bool ok = pg_conn_call(lookup->base, conn, pipeline, ANSWER_US, answer, fault);
     pg_pipeline_free(pipeline);
     return ok;
@@ -88,25 +81,21 @@ static void count_answer(const PGresult *rows, int n, struct run_totals *totals)
 static bool count_some(const struct run_lookup *lookup, struct pg_conn *conn,
                        const struct run_handed **at, struct run_totals *totals, struct fault *fault)
 {
-    struct text statement;
     struct text ids;
     struct pg_answer answer;
     const struct run_handed *handed = *at;
     int n = 0;
-    text_init(&statement, TEXT_BYTES_MAX);
     text_init(&ids, TEXT_BYTES_MAX);
-    text_addf(&statement, STATUSES, lookup->schema);
     for (; handed && n < LOOKUP_IDS_MAX; handed = TAILQ_NEXT(handed, link), n++)
         text_addf(&ids, "%s%s", n ? "," : "{", handed->id);
     text_add_char(&ids, '}');
-    bool ok = text_ok(&statement, fault) && text_ok(&ids, fault) &&
-              ask(lookup, conn, text_chars(&statement), text_chars(&ids), &answer, fault);
+    bool ok =
+        text_ok(&ids, fault) && ask(lookup, conn, SQL_RUN_LOST, text_chars(&ids), &answer, fault);
     if (ok) {
         count_answer(answer.results[0], n, totals);
         pg_answer_done(&answer);
         *at = handed;
     }
-    text_done(&statement);
     text_done(&ids);
     return ok;
 }

@@ -17,6 +17,8 @@ struct worker {
     struct session session;
     struct workflow *workflow;
     struct bufferevent *pipe;
+    const char *key;
+    bool queue;
     long n_running;
     bool input_ended;
 };
@@ -66,11 +68,14 @@ static bool start(struct worker *worker, struct worker_run *run, const char *id,
         .workflow = worker->workflow,
         .input = value,
         .id = id,
+        .key = worker->key,
         .done = on_done,
         .arg = run,
     };
     run->submitted_us = clock_monotonic_us();
-    bool ok = runtime_submit(worker->session.runtime, &submission, fault);
+    bool ok = worker->queue
+                  ? runtime_enqueue(worker->session.runtime, &submission, /* priority= */ 0, fault)
+                  : runtime_submit(worker->session.runtime, &submission, fault);
     json_decref(value);
     return ok;
 }
@@ -159,7 +164,8 @@ static bool serve(struct worker *worker, struct fault *fault)
 int run_worker(const struct command_line *line)
 {
     struct fault fault;
-    struct worker worker = {0};
+    struct worker worker = {.key = command_line_value(line, OPTION_KEY),
+                            .queue = command_line_has(line, OPTION_QUEUE)};
     struct run_target target = {0};
     bool published;
     signal(SIGPIPE, SIG_IGN);

@@ -74,6 +74,10 @@ bool session_open(const struct command_line *line, struct session *session, int 
 
 void session_close(struct session *session)
 {
+    /* What is cut short the others take over when this host has been silent for long enough: by
+     * then it has rolled back. */
+    if (session->runtime && runtime_n_running(session->runtime) == 0)
+        runtime_retire(session->runtime);
     runtime_free(session->runtime);
     session->runtime = NULL;
     if (session->base)

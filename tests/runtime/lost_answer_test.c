@@ -179,9 +179,10 @@ static bool is_told(void *fact)
     return ((struct fact *)fact)->told;
 }
 
-static const char ATTEMPT[] = "00000000-0000-7000-8000-0123456789ab";
+/* Of a distant future: one of long ago would not be asked about. */
+static const char ATTEMPT[] = "7fffffff-0000-7000-8000-0123456789ab";
 static const char INSERT_MARK[] = "INSERT INTO latchkey.commit_mark (attempt) VALUES"
-                                  " ('00000000-0000-7000-8000-0123456789ab')";
+                                  " ('7fffffff-0000-7000-8000-0123456789ab')";
 
 static void look_up(struct peer *peer, int timeout_ms, struct fact *fact)
 {

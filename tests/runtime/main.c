@@ -9,6 +9,7 @@ static const struct {
     int (*run)(void);
 } groups[] = {
     {"answer_size", answer_size_tests},
+    {"action", action_tests},
     {"batch", batch_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},
@@ -21,6 +22,7 @@ static const struct {
     {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},
+    {"retention", retention_tests},
     {"row", row_tests},
     {"save", save_tests},
     {"schema_change", schema_change_tests},

@@ -3,6 +3,7 @@
 
 int answer_size_tests(void);
 int bad_answer_tests(void);
+int action_tests(void);
 int batch_tests(void);
 int chain_tests(void);
 int memory_tests(void);
@@ -17,6 +18,7 @@ int job_tests(void);
 int lock_peek_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
+int retention_tests(void);
 int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);

@@ -27,10 +27,11 @@ static void without_a_command_help_goes_to_stderr(void **state)
 
 static void help_lists_what_is_there_and_nothing_else(void **state)
 {
-    static const char *const there[] = {"check",  "key",     "run",    "serve",   "publish",
-                                        "reload", "refresh", "export", "migrate", "history",
-                                        "db",     "demo",    "help"};
-    static const char *const later[] = {"send", "resume", "--queue", "--worker"};
+    static const char *const there[] = {"check",   "key",       "run",    "serve",   "send",
+                                        "resume",  "publish",   "reload", "refresh", "export",
+                                        "migrate", "instances", "jobs",   "history", "db",
+                                        "demo",    "help"};
+    static const char *const later[] = {"--worker"};
     struct program program;
     (void)state;
     program_run(&program, "help");
@@ -44,9 +45,10 @@ static void help_lists_what_is_there_and_nothing_else(void **state)
 
 static void each_command_has_help(void **state)
 {
-    static const char *const names[] = {"check",  "key",     "run",    "serve",   "publish",
-                                        "reload", "refresh", "export", "migrate", "history",
-                                        "db",     "demo",    "help"};
+    static const char *const names[] = {"check",   "key",       "run",    "serve",   "send",
+                                        "resume",  "publish",   "reload", "refresh", "export",
+                                        "migrate", "instances", "jobs",   "history", "db",
+                                        "demo",    "help"};
     struct program program;
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -80,7 +82,8 @@ static const struct {
     const char *reason;
 } refused[] = {
     {{"chek"}, "there is no command 'chek'; did you mean 'check'?"},
-    {{"resume"}, "there is no command 'resume'"},
+    {{"resume"}, "resume needs an argument"},
+    {{"serve", "--listen=none", "--keep-history=30"}, "--keep-history wants a duration"},
     {{"serve", "--listen", "127.0.0.1:80"}, "HTTP is not there yet"},
     {{"serve", "--listen=none", "--drain=soon"}, "--drain wants a whole number"},
     {{"reload"}, "which directory?"},
@@ -97,8 +100,11 @@ static const struct {
     {{"run", "x", "--count=1", "--count=2"}, "--count is given twice"},
     {{"run", "x", "--json=1"}, "--json takes no value"},
     {{"run", "x", "--hosts", "2"}, "--hosts wants --count"},
-    {{"run", "x", "--key", "k"}, "--key is not there yet"},
-    {{"run", "x", "--queue"}, "--queue is not there yet"},
+    {{"run", "x", "--key"}, "--key needs a value"},
+    {{"send", "x"}, "send needs arguments: latchkey send [OPTION...] INSTANCE EVENT"},
+    {{"jobs", "--retry", "x"}, "--retry wants an id"},
+    {{"instances", "--limit", "0"}, "--limit wants a whole number from 1"},
+    {{"instances", "--dead"}, "instances has no option --dead"},
     {{"run"}, "run needs an argument"},
     {{"key", "x"}, "key needs arguments"},
     {{"run", "x", "y"}, "run does not take 'y'"},

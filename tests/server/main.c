@@ -21,7 +21,12 @@ static const struct {
     {"command_publish", command_publish_tests},
     {"command_serve", command_serve_tests},
     {"run_hosts", run_hosts_tests},
+    {"same_key", same_key_tests},
+    {"status", status_tests},
     {"take_over", take_over_tests},
+    {"run_lookup", run_lookup_tests},
+    {"instance_commands", instance_commands_tests},
+    {"command_jobs", command_jobs_tests},
     {"command_demo", command_demo_tests},
 };
 

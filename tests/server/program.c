@@ -92,6 +92,23 @@ json_t *program_json(const struct program *program)
     return value;
 }
 
+json_t *program_answer_of(const char *const *arguments, int exit_code)
+{
+    struct program program;
+    program_start(&program, arguments);
+    program_wait(&program);
+    program_expect(&program, exit_code);
+    json_t *answer = program_json(&program);
+    program_done(&program);
+    return answer;
+}
+
+const char *program_member(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
 void program_expect(const struct program *program, int exit_code)
 {
     if (program->exit_code == exit_code)

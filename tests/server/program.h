@@ -33,6 +33,14 @@ void program_done(struct program *program);
 /* What it printed as JSON: yours to json_decref. */
 json_t *program_json(const struct program *program);
 
+/* Runs it and gives the JSON that it prints, yours to json_decref; it must exit so. */
+#define program_answer(exit_code, ...)                                                             \
+    program_answer_of((const char *const[]){__VA_ARGS__, NULL}, exit_code)
+json_t *program_answer_of(const char *const *arguments, int exit_code);
+
+/* A text of what it printed; "" if there is none. Borrowed. */
+const char *program_member(const json_t *object, const char *key);
+
 /* Fail the test, showing what was printed, unless it ended so. */
 void program_expect(const struct program *program, int exit_code);
 void program_expect_err(const struct program *program, const char *part);
