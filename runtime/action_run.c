@@ -98,6 +98,7 @@ bool action_run_new(struct script *script, int64_t deadline_us, struct action **
         return fault_no_memory(fault);
     action->script = script;
     action->deadline_us = deadline_us;
+    action->token = execution->token;
     memcpy(action->instance, execution->id, sizeof action->instance);
     action->activity = strdup(execution_activity(execution)->name);
     action->input = json_incref(execution->input);

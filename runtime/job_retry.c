@@ -14,6 +14,7 @@ enum {
 struct job_retry {
     struct runtime *runtime;
     struct errand *errand;
+    int at_retry; /* index of the statement */
     runtime_retried_fn *done;
     void *arg;
     LIST_ENTRY(job_retry) link;
@@ -37,9 +38,9 @@ static void on_answer(struct pg_answer *answer, void *arg)
         tell(retry, STATUS_FAILED, answer->fault.text);
     else if (answer->connection_lost)
         tell(retry, STATUS_FAILED, "the connection was lost");
-    else if (PQntuples(answer->results[0]) == 0)
+    else if (PQntuples(answer->results[retry->at_retry]) == 0)
         tell(retry, STATUS_MISSING, "no such job");
-    else if (*PQgetvalue(answer->results[0], 0, 0) != 't')
+    else if (*PQgetvalue(answer->results[retry->at_retry], 0, 0) != 't')
         tell(retry, STATUS_BLOCKED, "the job is not dead: it runs or will run by itself");
     else
         tell(retry, STATUS_QUEUED, "");
@@ -57,9 +58,9 @@ bool runtime_retry_job(struct runtime *runtime, const char *id, runtime_retried_
         return fault_no_memory(fault);
     *retry = (struct job_retry){.runtime = runtime, .done = done, .arg = arg};
     LIST_INSERT_HEAD(&runtime->retries, retry, link);
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_RETRY, 1, &id);
+        retry->at_retry = pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_RETRY, 1, &id);
     if (errand_start(runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US, on_answer,
                      retry, &retry->errand, fault))
         return true;

@@ -50,6 +50,7 @@ struct retention {
     struct event *timer;
     struct errand *errand;
     int step;
+    int at_step; /* index of its statement */
     int64_t sent_us;
     bool stopped;
 };
@@ -97,7 +98,7 @@ static void on_answer(struct pg_answer *answer, void *arg)
         rest(retention);
         return;
     }
-    if (atoi(PQcmdTuples(answer->results[0])) < STEP_ROWS)
+    if (atoi(PQcmdTuples(answer->results[retention->at_step])) < STEP_ROWS)
         retention->step++;
     if (retention->step == N_STEPS)
         rest(retention);
@@ -111,11 +112,11 @@ static void take_step(struct retention *retention)
     char keep[24], limit[24];
     struct fault fault;
     const char *params[] = {keep, limit};
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     snprintf(keep, sizeof keep, "%lld", (long long)keep_ms(retention, step));
     snprintf(limit, sizeof limit, "%d", STEP_ROWS);
     if (pipeline)
-        pg_pipeline_add(pipeline, PG_PREPARED, step->sql, 2, params);
+        retention->at_step = pg_pipeline_add(pipeline, PG_PREPARED, step->sql, 2, params);
     retention->sent_us = clock_monotonic_us();
     if (errand_start(retention->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
                      on_answer, retention, &retention->errand, &fault))

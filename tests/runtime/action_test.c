@@ -395,6 +395,35 @@ static void a_host_that_stops_cancels_its_actions(void **state)
     assert_nothing_held(*state);
 }
 
+/* With a lease no transaction is open while the action runs, and it has a token. */
+static void an_action_may_hold_a_lease(void **state)
+{
+    struct desk desk;
+    struct outcome outcome;
+    struct host *host = start(state, &desk);
+    host_submit(host, host_publish(host, HEAD "    lock-hold: lease\n    action: hold\n"),
+                "{\"id\":1}", &outcome);
+    turn_until_held(*state, &desk);
+    assert_true(action_token(desk.held) > 0);
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.lease WHERE path = 'counter/1'", 1);
+    assert_sql_int(*state,
+                   "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                   " AND state LIKE 'idle in transaction%'",
+                   0);
+    finish(&desk);
+    runtime_fixture_wait(*state);
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+    outcome =
+        host_run(host, HEAD "    lock-hold: lease\n    waiting-timeout: 500ms\n    action: hold\n",
+                 "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_EXPIRED, "");
+    assert_int_equal(desk.n_cancelled, 1);
+    finish(&desk);
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(host);
+}
+
 /* Somebody without the lock changes the row while the action runs. */
 static void change_under_it(void **state, struct desk *desk)
 {
@@ -441,6 +470,7 @@ int action_tests(void)
         cmocka_unit_test(the_loop_goes_on_while_an_action_runs),
         cmocka_unit_test(an_action_that_is_too_late_is_cancelled),
         cmocka_unit_test(a_host_that_stops_cancels_its_actions),
+        cmocka_unit_test(an_action_may_hold_a_lease),
         cmocka_unit_test(a_changed_row_is_a_conflict_and_tried_again),
     };
     return cmocka_run_group_tests_name("action", tests, runtime_fixture_setup,
