@@ -322,8 +322,14 @@ static void a_key_that_is_queued_while_it_runs_is_used_once(void **state)
     host_stop(other);
 }
 
-/* Two transactions bring the same keys in opposite orders. */
-static void many_keys_are_queued_from_two_hosts_at_once(void **state)
+static void set_default(void **state, const char *setting)
+{
+    fixture_execf(((struct runtime_fixture *)*state)->sql,
+                  "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I %s', current_database()); END $$",
+                  setting);
+}
+
+static void queue_many_keys_from_two_hosts(void **state)
 {
     enum { N = 200 };
     static struct outcome here[N], there[N];
@@ -350,6 +356,38 @@ static void many_keys_are_queued_from_two_hosts_at_once(void **state)
     host_stop(two);
 }
 
+/* Two transactions bring the same keys in opposite orders. */
+static void many_keys_are_queued_from_two_hosts_at_once(void **state)
+{
+    queue_many_keys_from_two_hosts(state);
+    set_default(state, "SET default_transaction_isolation = ''repeatable read''");
+    queue_many_keys_from_two_hosts(state);
+    set_default(state, "RESET default_transaction_isolation");
+}
+
+static void what_is_queued_is_durable(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *host = start(state); /* makes the tables */
+    host_stop(host);
+    set_default(state, "SET synchronous_commit = off");
+    fixture_exec(fixture->sql, "CREATE TABLE seen (setting text);"
+                               "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                               "INSERT INTO seen SELECT current_setting('synchronous_commit'); "
+                               "RETURN NEW; END $$;"
+                               "CREATE TRIGGER see AFTER INSERT ON latchkey.job FOR EACH ROW "
+                               "EXECUTE FUNCTION see()");
+    host = another(state);
+    host_enqueue(host, host_publish(host, COUNTING("", "")), "{\"id\":1}", 0, &outcome);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&outcome, STATUS_QUEUED, "");
+    assert_sql_text(fixture, "SELECT setting FROM seen", "on");
+    fixture_exec(fixture->sql, "DROP FUNCTION see CASCADE");
+    set_default(state, "RESET synchronous_commit");
+    host_stop(host);
+}
+
 int idempotency_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +404,7 @@ int idempotency_tests(void)
         cmocka_unit_test(the_key_of_a_dead_job_is_gone_on_with),
         cmocka_unit_test(a_key_that_is_queued_while_it_runs_is_used_once),
         cmocka_unit_test(many_keys_are_queued_from_two_hosts_at_once),
+        cmocka_unit_test(what_is_queued_is_durable),
     };
     return cmocka_run_group_tests_name("idempotency", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);
