@@ -309,6 +309,8 @@ static void hold_back_later(struct member *member, enum member_fate fate)
 
 static bool share_a_row(const struct batch *batch, const struct member *a, const struct member *b)
 {
+    if (!a->slots || !b->slots)
+        return false; /* one that parks loads nothing */
     for (int i = 0; i < a->execution->workflow->definition->n_data; i++)
         for (int j = 0; j < b->execution->workflow->definition->n_data; j++)
             if (batch_rows_share(batch->rows, a->slots[i], b->slots[j]))

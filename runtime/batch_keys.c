@@ -1,6 +1,6 @@
 #include "batch_keys.h"
 
-#include "clock.h"
+#include "overseer.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -11,20 +11,19 @@
 
 enum {
     KEYS_BYTES_MAX = 64 << 20,
-    READ_COLUMNS = 3,            /* workflow, key, input */
+    READ_COLUMNS = 4,            /* asker, workflow, key, input */
     SAVE_COLUMNS = 5,            /* and instance, result */
     BOUND_PAUSE_US = 100 * 1000, /* between looks at an instance that another run has at hand */
 };
 
 /* of key_read.sql */
 enum key_column {
-    KEY_WORKFLOW,
-    KEY_KEY,
+    KEY_ASKER,
     KEY_INSTANCE,
     KEY_SAME_INPUT,
     KEY_RESULT,
     KEY_STOPPED,
-    KEY_HAS_PROCESS,
+    KEY_ABANDONED,
 };
 
 static void begin(struct text *columns, int n)
@@ -85,14 +84,15 @@ int batch_keys_add_read(struct batch *batch)
     for (struct member *member = batch->members; member; member = member->next) {
         if (!asks(member))
             continue;
-        pg_array_add(&columns[0], member->execution->workflow->definition->name);
-        pg_array_add(&columns[1], member->execution->key);
-        add_json(&columns[2], member->execution->input);
+        pg_array_add(&columns[0], member->execution->id);
+        pg_array_add(&columns[1], member->execution->workflow->definition->name);
+        pg_array_add(&columns[2], member->execution->key);
+        add_json(&columns[3], member->execution->input);
         n++;
     }
     end(columns, READ_COLUMNS, params);
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",
-             (long long)(batch->runtime->options.ownership_us / 1000));
+             (long long)overseer_silence_ms(batch->runtime->overseer));
     params[READ_COLUMNS] = ownership_ms;
     if (n > 0)
         at = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_KEY_READ, READ_COLUMNS + 1, params);
@@ -131,6 +131,10 @@ static void join_bound(struct member *member, const PGresult *rows, int row)
     const char *instance = PQgetvalue(rows, row, KEY_INSTANCE);
     if (strcmp(instance, execution->id) == 0) {
         execution->key_bound = true; /* a queued one: now it runs */
+    } else if (is_true(rows, row, KEY_ABANDONED)) {
+        /* its job came to nothing: this is the instance now */
+        snprintf(execution->id, sizeof execution->id, "%s", instance);
+        execution->key_bound = true;
     } else if (is_true(rows, row, KEY_STOPPED)) {
         snprintf(execution->follow, sizeof execution->follow, "%s", instance);
         member_drop(member, STATUS_BLOCKED, "the instance with this key is gone on with");
@@ -148,9 +152,7 @@ void batch_keys_read(struct batch *batch, const PGresult *rows)
             continue;
         int row = 0;
         while (row < PQntuples(rows) &&
-               (strcmp(PQgetvalue(rows, row, KEY_KEY), execution->key) != 0 ||
-                strcmp(PQgetvalue(rows, row, KEY_WORKFLOW),
-                       execution->workflow->definition->name) != 0))
+               strcmp(PQgetvalue(rows, row, KEY_ASKER), execution->id) != 0)
             row++;
         if (row == PQntuples(rows))
             continue;
@@ -172,7 +174,8 @@ void batch_keys_hold_back(struct batch *batch, struct member *member)
         return;
     for (struct member *later = member->next; later; later = later->next) {
         if (asks(later) && strcmp(later->execution->key, execution->key) == 0 &&
-            later->execution->workflow->definition == execution->workflow->definition)
+            strcmp(later->execution->workflow->definition->name,
+                   execution->workflow->definition->name) == 0)
             member_again(later, /* alone= */ false, 0);
     }
     batch_hold_back(batch);
@@ -228,11 +231,12 @@ bool batch_keys_add_saves(struct batch *batch, struct fault *fault)
         n_updates += bound;
     }
     end(inserts, SAVE_COLUMNS, params);
+    params[SAVE_COLUMNS] = count;
+    snprintf(count, sizeof count, "%d", n_inserts);
     if (n_inserts)
-        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_KEY_INSERT, SAVE_COLUMNS, params);
+        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_KEY_INSERT, SAVE_COLUMNS + 1, params);
     end(updates, SAVE_COLUMNS, params);
     snprintf(count, sizeof count, "%d", n_updates);
-    params[SAVE_COLUMNS] = count;
     if (n_updates)
         pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_KEY_RESULT, SAVE_COLUMNS + 1, params);
     ok = ok && all_ok(inserts, SAVE_COLUMNS, fault) && all_ok(updates, SAVE_COLUMNS, fault);

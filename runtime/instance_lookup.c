@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "errand.h"
 #include "execution.h"
+#include "overseer.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "workflow_loader.h"
@@ -16,8 +17,9 @@
 enum {
     CONNECTION_WAIT_US = 10 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
-    FOUND_AT = 1, /* after BEGIN */
-    LOOKS_MAX = 4,
+    FOUND_AT = 1,  /* after BEGIN */
+    LOOKS_MAX = 3, /* beside the first */
+    LOST_MAX = 20, /* more than a pool has that was broken at once */
     WORDS_BYTES_MAX = 1000,
     EVENT_NAME_BYTES_MAX = 255,
 };
@@ -50,6 +52,7 @@ struct instance_lookup {
     runtime_done_fn *done;
     void *arg;
     int n_looks;
+    int n_lost; /* connections */
     struct errand *errand;
     struct workflow_load *load;
     PGresult *row;       /* while its definition is loaded */
@@ -105,6 +108,7 @@ static void on_done(const struct result *result, void *arg)
     struct instance_lookup *lookup = arg;
     if (result->overtaken && lookup->n_looks < LOOKS_MAX && !lookup->runtime->stopping) {
         lookup->runtime->n_running++;
+        lookup->n_looks++;
         look(lookup);
         return;
     }
@@ -220,6 +224,10 @@ static void on_found(struct pg_answer *answer, void *arg)
     struct instance_lookup *lookup = arg;
     struct fault fault;
     lookup->errand = NULL;
+    if (answer->connection_lost && !answer->nothing_sent && lookup->n_lost++ < LOST_MAX) {
+        look(lookup);
+        return;
+    }
     if (answer->fault.kind || answer->connection_lost) {
         tell(lookup, STATUS_FAILED, answer->fault.text);
         return;
@@ -261,9 +269,8 @@ static void look(struct instance_lookup *lookup)
     const char *params[] = {lookup->id, ownership_ms};
     struct pg_pipeline *pipeline = errand_pipeline();
     struct fault fault;
-    lookup->n_looks++;
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",
-             (long long)(lookup->runtime->options.ownership_us / 1000));
+             (long long)overseer_silence_ms(lookup->runtime->overseer));
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_INSTANCE_FIND, 2, params);
     if (!errand_start(lookup->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,

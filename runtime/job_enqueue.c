@@ -1,5 +1,6 @@
 #include "job_enqueue.h"
 
+#include "batch_fault.h"
 #include "clock.h"
 #include "commit_lookup.h"
 #include "errand.h"
@@ -19,6 +20,7 @@ enum {
     ANSWER_US = 10 * 1000 * 1000,
     JOBS_BYTES_MAX = 64 << 20,
     JOB_COLUMNS = 6, /* id, workflow, version, input, key, priority */
+    TRIES_MAX = 20,  /* more than a pool has connections that were broken at once */
 };
 
 /* of job_keys.sql */
@@ -49,6 +51,7 @@ struct job_enqueue {
     struct runtime *runtime;
     struct wishes wishes;
     int n;
+    int n_tries;
     bool sent;
     struct event *go;
     struct errand *errand;
@@ -144,6 +147,8 @@ static void tell_keyed(struct job_enqueue *enqueue, const PGresult *rows)
     }
 }
 
+static void send_all(struct job_enqueue *enqueue);
+
 static void on_looked_up(enum commit_fact fact, void *arg)
 {
     struct job_enqueue *enqueue = arg;
@@ -154,7 +159,10 @@ static void on_looked_up(enum commit_fact fact, void *arg)
         end(enqueue, STATUS_QUEUED, "");
         return;
     case COMMIT_NEVER:
-        end(enqueue, STATUS_FAILED, "the connection was lost before the commit");
+        if (enqueue->n_tries < TRIES_MAX)
+            send_all(enqueue);
+        else
+            end(enqueue, STATUS_FAILED, "the connection was lost before the commit");
         return;
     case COMMIT_UNKNOWN:
         end(enqueue, STATUS_UNKNOWN,
@@ -172,7 +180,10 @@ static void on_written(struct pg_answer *written, void *arg)
     if (!written->fault.kind && !written->connection_lost) {
         tell_keyed(enqueue, written->results[enqueue->at_keys]);
         end(enqueue, STATUS_QUEUED, "");
-    } else if (!written->connection_lost || written->nothing_sent)
+    } else if (!written->connection_lost && enqueue->n_tries < TRIES_MAX &&
+               batch_fault_meaning(&written->fault) == MEANS_COLLISION)
+        send_all(enqueue);
+    else if (!written->connection_lost || written->nothing_sent)
         end(enqueue, STATUS_FAILED, written->fault.text);
     else if (!commit_lookup_start(enqueue->runtime, enqueue->attempt, until_us, on_looked_up,
                                   enqueue, &enqueue->lookup, &fault))
@@ -224,6 +235,7 @@ static bool add_statements(struct job_enqueue *enqueue, struct pg_pipeline *pipe
         ok = ok && text_ok(&columns[i], fault);
     }
     if (ok) {
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_AGAIN, 0, NULL); /* durable */
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_INSERT, JOB_COLUMNS, params);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
         const char *keyed[] = {params[0], params[1], params[3], params[4]};
@@ -234,18 +246,10 @@ static bool add_statements(struct job_enqueue *enqueue, struct pg_pipeline *pipe
     return ok;
 }
 
-static void on_go(evutil_socket_t fd, short what, void *arg)
+static void send_all(struct job_enqueue *enqueue)
 {
-    struct job_enqueue *enqueue = arg;
     struct fault fault;
-    (void)fd;
-    (void)what;
-    enqueue->sent = true;
-    drop_refused(enqueue);
-    if (TAILQ_EMPTY(&enqueue->wishes)) {
-        end(enqueue, STATUS_QUEUED, "");
-        return;
-    }
+    enqueue->n_tries++;
     uuid_draw(&enqueue->runtime->uuids, enqueue->attempt);
     struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline && !add_statements(enqueue, pipeline, &fault)) {
@@ -255,6 +259,19 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
                              ANSWER_US, on_written, enqueue, &enqueue->errand, &fault)) {
         end(enqueue, STATUS_FAILED, fault.text);
     }
+}
+
+static void on_go(evutil_socket_t fd, short what, void *arg)
+{
+    struct job_enqueue *enqueue = arg;
+    (void)fd;
+    (void)what;
+    enqueue->sent = true;
+    drop_refused(enqueue);
+    if (TAILQ_EMPTY(&enqueue->wishes))
+        end(enqueue, STATUS_QUEUED, "");
+    else
+        send_all(enqueue);
 }
 
 /* The one that is not sent yet, or a new one. */

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "errand.h"
+#include "instance_sweep.h"
 #include "overseer.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
@@ -23,7 +24,6 @@ enum {
     EXTEND_EVERY_US = 15 * 1000 * 1000, /* claims of what still runs */
     CONNECTION_WAIT_US = 5 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
-    BEATS_BEFORE_JUDGING = 2,
     IDS_BYTES_MAX = 4 << 20,
     END_COLUMNS = 4, /* id, fate, status, error */
 };
@@ -84,6 +84,7 @@ struct job_runner {
     bool hungry; /* the last claim took all that it might: there is more */
     int64_t care_us;
     int64_t extend_us;
+    int64_t sweep_us;
 };
 
 static void arm(struct job_runner *runner, int64_t delay_us)
@@ -276,11 +277,11 @@ static void claim(struct job_runner *runner)
     struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM, 3, fresh);
-    if (pipeline && runner->n_alone == 0 &&
-        overseer_n_beats(runner->runtime->overseer) >= BEATS_BEFORE_JUDGING)
+    if (pipeline && runner->n_alone == 0 && overseer_may_judge(runner->runtime->overseer))
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM_ALONE, 3, alone);
-    if (!errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
-                      on_claimed, runner, &runner->claim, &fault))
+    if (!errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline,
+                      overseer_judgement_us(runner->runtime->overseer), ANSWER_US, on_claimed,
+                      runner, &runner->claim, &fault))
         warn(runner, "jobs were not fetched", &fault);
 }
 
@@ -390,22 +391,29 @@ static void care(struct job_runner *runner, int64_t now_us)
     char id[UUID_TEXT_BYTES];
     const char *timers[] = {id};
     struct fault fault;
-    if (runner->care || runner->draining || now_us - runner->care_us < runner->options.care_us)
+    if (runner->care || now_us - runner->care_us < runner->options.care_us)
         return;
     runner->care_us = now_us;
     struct pg_pipeline *pipeline = errand_pipeline();
-    if (pipeline) {
+    if (pipeline && !runner->draining) {
         uuid_draw(&runner->runtime->uuids, id);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_TRIGGER_FIRE, 1, timers);
-        if (overseer_n_beats(runner->runtime->overseer) >= BEATS_BEFORE_JUDGING)
+        if (overseer_may_judge(runner->runtime->overseer))
             add_take_over(runner, pipeline);
-        if (now_us - runner->extend_us > EXTEND_EVERY_US && runner->n_running > 0) {
-            runner->extend_us = now_us;
-            add_extension(runner, pipeline);
+        if (now_us - runner->sweep_us > runner->runtime->options.ownership_us) {
+            runner->sweep_us = now_us;
+            instance_sweep_add(runner->runtime, pipeline);
         }
     }
-    if (!errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
-                      on_cared, runner, &runner->care, &fault))
+    if (pipeline && now_us - runner->extend_us > EXTEND_EVERY_US && runner->n_running > 0) {
+        runner->extend_us = now_us;
+        add_extension(runner, pipeline);
+    }
+    if (pipeline && pg_pipeline_length(pipeline) == 1) /* BEGIN alone */
+        pg_pipeline_free(pipeline);
+    else if (!errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline,
+                           overseer_judgement_us(runner->runtime->overseer), ANSWER_US, on_cared,
+                           runner, &runner->care, &fault))
         warn(runner, "timers and take-over", &fault);
 }
 

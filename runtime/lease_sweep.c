@@ -18,8 +18,6 @@ struct lease_sweep {
     int at_sweep;
 };
 
-static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
-
 /* Where it failed, who was refused comes again. */
 static void on_swept(struct pg_answer *answer, void *arg)
 {
@@ -34,12 +32,9 @@ void lease_sweep_start(struct lease_sweep *sweep)
     struct fault ignored;
     if (sweep->errand || sweep->runtime->stopping)
         return;
-    struct pg_pipeline *pipeline = pg_pipeline_new();
-    if (pipeline) { /* READ WRITE: the server's default may be another */
-        pg_pipeline_add(pipeline, PG_PREPARED, BEGIN_TEXT, 0, NULL);
+    struct pg_pipeline *pipeline = errand_pipeline();
+    if (pipeline)
         sweep->at_sweep = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_SWEEP, 0, NULL);
-        pg_pipeline_add(pipeline, PG_PREPARED, "COMMIT", 0, NULL);
-    }
     if (!errand_start(sweep->runtime, PG_POOL_FIRST, pipeline, CONNECTION_WAIT_US, ANSWER_US,
                       on_swept, sweep, &sweep->errand, &ignored))
         sweep->errand = NULL;

@@ -15,6 +15,7 @@ enum {
     REGION_BYTES_MAX = 64 << 20,
     CONNECTION_WAIT_US = 10 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
+    LOST_MAX = 20, /* more connections than a pool has that was broken at once */
 };
 
 struct peeked {
@@ -30,6 +31,7 @@ struct lock_peek {
     struct batch_rows *rows;
     struct peeked *all, **all_end;
     int n;
+    int n_lost; /* connections */
     bool sent;
     struct event *go;
     struct errand *errand;
@@ -86,12 +88,18 @@ static bool evaluate(struct lock_peek *peek, struct peeked *peeked, struct fault
     return true;
 }
 
+static void load(struct lock_peek *peek);
+
 static void on_loaded(struct pg_answer *answer, void *arg)
 {
     struct lock_peek *peek = arg;
     struct runtime *runtime = peek->runtime;
     struct fault fault;
     peek->errand = NULL;
+    if (answer->connection_lost && !answer->nothing_sent && peek->n_lost++ < LOST_MAX) {
+        load(peek);
+        return;
+    }
     if (answer->fault.kind) {
         end_all(peek, &answer->fault);
         return;
@@ -124,14 +132,9 @@ static void want_all(struct lock_peek *peek)
     }
 }
 
-static void on_go(evutil_socket_t fd, short what, void *arg)
+static void load(struct lock_peek *peek)
 {
-    struct lock_peek *peek = arg;
     struct fault fault;
-    (void)fd;
-    (void)what;
-    peek->sent = true;
-    want_all(peek);
     struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
         batch_rows_add_loads(peek->rows, pipeline);
@@ -142,6 +145,16 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
                              ANSWER_US, on_loaded, peek, &peek->errand, &fault)) {
         end_all(peek, &fault);
     }
+}
+
+static void on_go(evutil_socket_t fd, short what, void *arg)
+{
+    struct lock_peek *peek = arg;
+    (void)fd;
+    (void)what;
+    peek->sent = true;
+    want_all(peek);
+    load(peek);
 }
 
 static struct lock_peek *new_peek(struct runtime *runtime)

@@ -18,7 +18,11 @@ enum {
     ANSWER_US = 5 * 1000 * 1000,
     OVERDUE_AT = 1, /* after BEGIN */
     HOST_NAME_BYTES = 256,
+    BEATS_BEFORE_JUDGING = 2,
+    JUDGEMENT_US = 10 * 1000 * 1000,
 };
+
+static const int64_t NEVER_MS = (int64_t)100 * 365 * 86400 * 1000;
 
 struct overseer {
     struct runtime *runtime;
@@ -30,7 +34,8 @@ struct overseer {
     int64_t beat_us; /* when the last beat was sent */
     bool beats;      /* the pipeline under way has a beat */
     bool stopped;
-    int n_beats;
+    int n_beats;      /* since it was silent last, or since the start */
+    int64_t heard_us; /* the last one's answer */
 };
 
 static int64_t at_most(const struct overseer *overseer, int64_t us)
@@ -71,9 +76,34 @@ bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn, struct f
     return true;
 }
 
-int overseer_n_beats(const struct overseer *overseer)
+/* Less than the time of ownership: if nobody could be heard since, the beats of the others, and the
+ * judgement on its way, must be younger than that. */
+static bool was_silent(const struct overseer *overseer, int64_t now_us)
 {
-    return overseer->n_beats;
+    return now_us - overseer->heard_us >= overseer->runtime->options.ownership_us * 5 / 8;
+}
+
+bool overseer_may_judge(const struct overseer *overseer)
+{
+    return overseer->n_beats >= BEATS_BEFORE_JUDGING && !was_silent(overseer, clock_monotonic_us());
+}
+
+int64_t overseer_silence_ms(const struct overseer *overseer)
+{
+    return overseer_may_judge(overseer) ? overseer->runtime->options.ownership_us / 1000 : NEVER_MS;
+}
+
+int64_t overseer_judgement_us(const struct overseer *overseer)
+{
+    return at_most(overseer, JUDGEMENT_US) / 2;
+}
+
+/* The database has heard a beat. */
+static void note_beat(struct overseer *overseer)
+{
+    int64_t now_us = clock_monotonic_us();
+    overseer->n_beats = was_silent(overseer, now_us) ? 1 : overseer->n_beats + 1;
+    overseer->heard_us = now_us;
 }
 
 void overseer_stop(struct overseer *overseer)
@@ -93,7 +123,8 @@ static void on_looked(struct pg_answer *answer, void *arg)
     struct overseer *overseer = arg;
     struct runtime *runtime = overseer->runtime;
     if (!answer->fault.kind) {
-        overseer->n_beats += overseer->beats;
+        if (overseer->beats)
+            note_beat(overseer);
         const PGresult *ended = answer->results[OVERDUE_AT];
         if (PQntuples(ended) == 1 && atoi(PQgetvalue(ended, 0, 0)) > 0 && runtime->options.log)
             log_line(runtime->options.log, LOG_LEVEL_WARNING, "runtime",

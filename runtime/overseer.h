@@ -5,6 +5,8 @@
 #pragma once
 #include "fault.h"
 
+#include <stdint.h>
+
 struct overseer;
 struct pg_conn;
 struct runtime;
@@ -16,8 +18,16 @@ void overseer_start(struct overseer *overseer);
 MUST_CHECK bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn,
                                   struct fault *fault);
 
-/* How often this process has said so since: one that has been silent itself judges nobody. */
-int overseer_n_beats(const struct overseer *overseer);
+/* True if it has beaten twice without having been silent itself between: only then may it judge
+ * that others are dead. After a time without a database all are silent, and all live. */
+bool overseer_may_judge(const struct overseer *overseer);
+
+/* How long a statement that judges may wait for its connection: it is true for so long. */
+int64_t overseer_judgement_us(const struct overseer *overseer);
+
+/* Whose beat is older than so many milliseconds counts as dead; practically for ever if this host
+ * may not judge. */
+int64_t overseer_silence_ms(const struct overseer *overseer);
 
 /* No more beats. */
 void overseer_stop(struct overseer *overseer);

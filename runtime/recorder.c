@@ -1,5 +1,6 @@
 #include "recorder.h"
 
+#include "clock.h"
 #include "history.h"
 #include "instance_stop.h"
 #include "pg_pool.h"
@@ -12,6 +13,7 @@ enum {
     ROWS_AT_ONCE = 500,
     CONNECTION_WAIT_US = 2 * 1000 * 1000,
     ANSWER_US = 5 * 1000 * 1000,
+    PAUSE_US = 100 * 1000,
 };
 
 TAILQ_HEAD(recorded_line, execution);
@@ -21,6 +23,7 @@ struct recorder {
     struct recorded_line waiting; /* for the next transaction */
     struct recorded_line writing; /* in the one under way */
     struct event *answer;         /* answers from the loop what needs no row */
+    struct event *again;          /* after a lost connection */
     struct recorded_line ready;
     struct pg_request *request;
     struct pg_conn *conn;
@@ -48,14 +51,41 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
     answer_all(&recorder->ready);
 }
 
+/* An instance whose stop was perhaps not written is not left running: that is tried again for a
+ * while. The row says by its version whether it was; its history row is not written twice. */
+static void keep_stops(struct recorder *recorder)
+{
+    struct execution *execution = TAILQ_FIRST(&recorder->writing), *next;
+    int64_t since_us = clock_monotonic_us() - recorder->runtime->options.look_up_us;
+    struct timeval pause = clock_timeval_us(PAUSE_US);
+    for (; execution; execution = next) {
+        next = TAILQ_NEXT(execution, link);
+        if (!instance_stop_needed(execution) || execution->ended_us < since_us)
+            continue;
+        execution->history_lost = true;
+        TAILQ_REMOVE(&recorder->writing, execution, link);
+        TAILQ_INSERT_TAIL(&recorder->waiting, execution, link);
+        event_add(recorder->again, &pause);
+    }
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct recorder *recorder = arg;
+    (void)fd;
+    (void)what;
+    if (!recorder->conn && !recorder->request && !TAILQ_EMPTY(&recorder->waiting))
+        start(recorder);
+}
+
 static void finish(struct recorder *recorder)
 {
     if (recorder->conn)
         pg_pool_give(recorder->runtime->pool, recorder->conn);
     recorder->conn = NULL;
     answer_all(&recorder->writing);
-    if (!recorder->conn && !recorder->request && !TAILQ_EMPTY(&recorder->waiting))
-        start(recorder);
+    if (!event_pending(recorder->again, EV_TIMEOUT, NULL))
+        on_again(-1, 0, recorder);
 }
 
 static void on_written(struct pg_answer *answer, void *arg)
@@ -74,6 +104,8 @@ static void on_written(struct pg_answer *answer, void *arg)
     if (answer->fault.kind && recorder->runtime->options.log)
         log_line(recorder->runtime->options.log, LOG_LEVEL_WARNING, "runtime",
                  "history rows were not written: %s", answer->fault.text);
+    if (answer->connection_lost)
+        keep_stops(recorder);
     finish(recorder);
 }
 
@@ -100,7 +132,8 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
          n++) {
         TAILQ_REMOVE(&recorder->waiting, execution, link);
         TAILQ_INSERT_TAIL(&recorder->writing, execution, link);
-        history_add_dropped(&history, execution);
+        if (!execution->history_lost)
+            history_add_dropped(&history, execution);
         if (instance_stop_needed(execution))
             instance_stops_add(&stops, execution);
         recorder->n_writing = n + 1;
@@ -115,6 +148,8 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
                 pg_conn_send(conn, recorder->pipeline, ANSWER_US, on_written, recorder, &failed);
     history_done(&history);
     instance_stops_done(&stops);
+    if (!conn)
+        keep_stops(recorder);
     if (!sent)
         finish(recorder);
 }
@@ -170,7 +205,8 @@ bool recorder_new(struct runtime *runtime, struct recorder **out, struct fault *
     TAILQ_INIT(&recorder->ready);
     recorder->pipeline = pg_pipeline_new();
     recorder->answer = event_new(runtime->base, -1, 0, on_answer, recorder);
-    if (!recorder->pipeline || !recorder->answer) {
+    recorder->again = event_new(runtime->base, -1, 0, on_again, recorder);
+    if (!recorder->pipeline || !recorder->answer || !recorder->again) {
         recorder_free(recorder);
         return fault_no_memory(fault);
     }
@@ -184,6 +220,8 @@ void recorder_free(struct recorder *recorder)
         return;
     if (recorder->answer)
         event_free(recorder->answer);
+    if (recorder->again)
+        event_free(recorder->again);
     pg_pipeline_free(recorder->pipeline);
     free(recorder);
 }

@@ -1,10 +1,16 @@
 -- What became of jobs that kept nothing: 'again' costs no attempt, 'failed' does, and after the
--- last the job is dead; 'ended' is over.
+-- last the job is dead; 'ended' is over, and the idempotency key of an instance that never was is
+-- free again.
 WITH v AS (
     SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) AS v(id, fate, status, error)
 ), ended AS (
     DELETE FROM @schema@.job AS j USING v
      WHERE j.id = v.id AND j.claimed_by = $1::uuid AND v.fate = 'ended'
+    RETURNING j.kind, j.workflow, j.key, j.instance
+), unbound AS (
+    DELETE FROM @schema@.idempotency_key AS k USING ended AS e
+     WHERE e.kind = 'start' AND k.workflow = e.workflow AND k.key = e.key AND k.instance = e.instance
+       AND k.result IS NULL AND NOT EXISTS (SELECT FROM @schema@.instance AS i WHERE i.id = e.instance)
 )
 UPDATE @schema@.job AS j
    SET claimed_by = NULL, claimed_until = NULL, last_status = v.status, last_error = v.error,

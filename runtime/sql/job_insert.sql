@@ -4,7 +4,7 @@ WITH v AS MATERIALIZED (
                   AS v(id, workflow, version, input, key, priority)
 ), bound AS (
     INSERT INTO @schema@.idempotency_key (workflow, key, input, instance)
-    SELECT v.workflow, v.key, v.input, v.id FROM v WHERE v.key IS NOT NULL
+    SELECT v.workflow, v.key, v.input, v.id FROM v WHERE v.key IS NOT NULL ORDER BY v.workflow, v.key
     ON CONFLICT DO NOTHING
     RETURNING instance
 )

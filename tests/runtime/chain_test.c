@@ -246,6 +246,88 @@ static void the_data_name_the_lock_of_a_later_activity(void **state)
     host_stop(host);
 }
 
+/* Its row is changed by somebody without the lock, before the chain saves it. */
+static void change_under_a_chain(void **state, const char *yaml, struct outcome *outcome)
+{
+    struct runtime_fixture *fixture = *state;
+    struct host *host = start(state);
+    host_submit(host, host_publish(host, yaml), "{\"id\":1,\"other\":2}", outcome);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE "
+                          "'latchkey%until%' AND state = 'idle in transaction'",
+                          1);
+    fixture_exec(fixture->sql, "UPDATE counter SET n = 100 WHERE id = 1");
+    runtime_fixture_wait(fixture);
+    assert_nothing_held(fixture);
+    host_stop(host);
+}
+
+static void a_chain_whose_row_was_changed_begins_again(void **state)
+{
+    struct outcome outcome;
+    change_under_a_chain(state,
+                         HEAD STEP("a", "input.id", OFF TO("b"),
+                                   "vars.n = data.row.n sleep(0.5) data.row.n = data.row.n + 1")
+                             STEP("b", "input.other", "", "data.far.n = vars.n"),
+                         &outcome);
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter WHERE id < 3",
+                    "101 100");
+    assert_sql_int(*state, "SELECT steps FROM latchkey.instance", 2);
+    change_under_a_chain(state,
+                         HEAD STEP("a", "input.id", OFF TO("b") "    on-conflict: fail\n",
+                                   "sleep(0.5) data.row.n = data.row.n + 1")
+                             STEP("b", "input.other", "    on-conflict: fail\n", "data.far.n = 7"),
+                         &outcome);
+    assert_outcome(&outcome, STATUS_CONFLICT, "");
+    assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter WHERE id < 3",
+                    "100 0");
+}
+
+static void what_is_tried_again_in_a_chain_begins_with_it(void **state)
+{
+    struct host *host = start(state);
+    struct outcome outcome =
+        host_run(host,
+                 HEAD STEP("a", "input.id", OFF TO("b"),
+                           "vars.i = (vars.i or 0) + 1 data.row.n = data.row.n + vars.i")
+                     STEP("b", "input.other", "    retries: 2\n",
+                          "fail('no ' .. vars.i .. ' ' .. data.row.n)"),
+                 "{\"id\":1,\"other\":2}");
+    assert_outcome(&outcome, STATUS_FAILED, "no 1 1");
+    assert_int_equal(outcome.attempts, 3);
+    assert_sql_int(*state, "SELECT sum(n) FROM counter", 0);
+    host_stop(host);
+}
+
+static void a_chain_that_begins_again_has_its_event(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome, told;
+    struct host *host = start(state);
+    PGconn *other = fixture_connect(fixture->conninfo);
+    outcome = host_run(
+        host,
+        HEAD STEP("a", "input.id", "    wait-for: go\n" OFF TO("b"),
+                  "data.row.n = data.row.n + event.payload.n")
+            STEP("b", "input.other", "", "data.far.n = data.row.n output.e = event == nil"),
+        "{\"id\":1,\"other\":2}");
+    assert_outcome(&outcome, STATUS_IDLE, "");
+    fixture_exec(other, "BEGIN; SELECT latchkey.lock('counter/2')");
+    host_deliver(host, outcome.id, "go", "{\"n\": 5}", &told);
+    runtime_fixture_turn(fixture, 300);
+    assert_false(told.told);
+    fixture_exec(other, "COMMIT");
+    runtime_fixture_wait(fixture);
+    assert_outcome(&told, STATUS_COMPLETED, "");
+    assert_true(told.attempts > 1);
+    assert_string_equal(told.output, "{\"e\":true}");
+    assert_sql_text(fixture,
+                    "SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter WHERE id < 3", "5 5");
+    PQfinish(other);
+    host_stop(host);
+}
+
 int chain_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +341,9 @@ int chain_tests(void)
         cmocka_unit_test(the_end_and_idling_are_commit_points),
         cmocka_unit_test(closing_may_be_a_commit_point),
         cmocka_unit_test(the_data_name_the_lock_of_a_later_activity),
+        cmocka_unit_test(a_chain_whose_row_was_changed_begins_again),
+        cmocka_unit_test(what_is_tried_again_in_a_chain_begins_with_it),
+        cmocka_unit_test(a_chain_that_begins_again_has_its_event),
     };
     return cmocka_run_group_tests_name("chain", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);

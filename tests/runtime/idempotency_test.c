@@ -247,6 +247,147 @@ static void a_queued_one_is_queued_once(void **state)
     host_stop(host);
 }
 
+/* The job of a key came to nothing: the key is free for the next caller, queued or not. */
+static void the_key_of_a_job_that_kept_nothing_is_free_again(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome first, second, third;
+    struct host *host = start(state);
+    struct workflow *workflow = host_publish(host, COUNTING("    guard: data.row.n > 0\n", ""));
+    host_enqueue_keyed(host, workflow, "{\"id\":1}", "k", &first);
+    runtime_fixture_wait(fixture);
+    host_work(host);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.idempotency_key", 0);
+    fixture_exec(fixture->sql, "UPDATE counter SET n = 1");
+    host_enqueue_keyed(host, workflow, "{\"id\":1}", "k", &second);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&second, STATUS_QUEUED, "");
+    assert_false(second.replayed);
+    runtime_fixture_until(fixture, "SELECT n FROM counter WHERE id = 1", 2);
+    host_submit_keyed(host, workflow, "{\"id\":1}", "k", &third);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&third, STATUS_COMPLETED, "");
+    assert_true(third.replayed);
+    assert_string_equal(third.id, second.id);
+    host_stop(host);
+}
+
+/* The job is dead: who brings the key runs it himself, under the id that was told. */
+static void the_key_of_a_dead_job_is_gone_on_with(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome queued, run, again;
+    struct host *host = start(state);
+    struct workflow *workflow = host_publish(host, COUNTING("", ""));
+    host_enqueue_keyed(host, workflow, "{\"id\":1}", "k", &queued);
+    runtime_fixture_wait(fixture);
+    fixture_exec(fixture->sql, "UPDATE latchkey.job SET dead = true");
+    host_submit_keyed(host, workflow, "{\"id\":1}", "k", &run);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&run, STATUS_COMPLETED, "");
+    assert_false(run.replayed);
+    assert_string_equal(run.id, queued.id);
+    /* the job is tried again by hand: its work is done */
+    fixture_exec(fixture->sql, "UPDATE latchkey.job SET dead = false");
+    host_work(host);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    host_submit_keyed(host, workflow, "{\"id\":1}", "k", &again);
+    runtime_fixture_wait(fixture);
+    assert_replays(&again, &run);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(host);
+}
+
+/* The key is queued between the run's look at it and its commit. */
+static void a_key_that_is_queued_while_it_runs_is_used_once(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome run, queued;
+    struct host *host = start(state), *other = another(state);
+    const char yaml[] = COUNTING("", "sleep(0.5)");
+    struct workflow *workflow = host_publish(other, yaml);
+    host_submit_keyed(host, host_publish(host, yaml), "{\"id\":1}", "k", &run);
+    runtime_fixture_turn(fixture, 250);
+    host_enqueue_keyed(other, workflow, "{\"id\":1}", "k", &queued);
+    runtime_fixture_turn(fixture, 600);
+    host_work(other);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&queued, STATUS_QUEUED, "");
+    assert_outcome(&run, STATUS_COMPLETED, "");
+    assert_string_equal(run.id, queued.id);
+    runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(host);
+    host_stop(other);
+}
+
+static void set_default(void **state, const char *setting)
+{
+    fixture_execf(((struct runtime_fixture *)*state)->sql,
+                  "DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I %s', current_database()); END $$",
+                  setting);
+}
+
+static void queue_many_keys_from_two_hosts(void **state)
+{
+    enum { N = 200 };
+    static struct outcome here[N], there[N];
+    struct host *one = start(state), *two = another(state);
+    const char yaml[] = COUNTING("", "");
+    struct workflow *first = host_publish(one, yaml), *second = host_publish(two, yaml);
+    char key[40];
+    for (int i = 0; i < N; i++) {
+        snprintf(key, sizeof key, "key %d", i);
+        host_enqueue_keyed(one, first, "{\"id\":1}", key, &here[i]);
+    }
+    for (int i = N - 1; i >= 0; i--) {
+        snprintf(key, sizeof key, "key %d", i);
+        host_enqueue_keyed(two, second, "{\"id\":1}", key, &there[i]);
+    }
+    runtime_fixture_wait(*state);
+    for (int i = 0; i < N; i++) {
+        assert_outcome(&here[i], STATUS_QUEUED, "");
+        assert_outcome(&there[i], STATUS_QUEUED, "");
+        assert_string_equal(here[i].id, there[i].id);
+    }
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.job", N);
+    host_stop(one);
+    host_stop(two);
+}
+
+/* Two transactions bring the same keys in opposite orders. */
+static void many_keys_are_queued_from_two_hosts_at_once(void **state)
+{
+    queue_many_keys_from_two_hosts(state);
+    set_default(state, "SET default_transaction_isolation = ''repeatable read''");
+    queue_many_keys_from_two_hosts(state);
+    set_default(state, "RESET default_transaction_isolation");
+}
+
+static void what_is_queued_is_durable(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *host = start(state); /* makes the tables */
+    host_stop(host);
+    set_default(state, "SET synchronous_commit = off");
+    fixture_exec(fixture->sql, "CREATE TABLE seen (setting text);"
+                               "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                               "INSERT INTO seen SELECT current_setting('synchronous_commit'); "
+                               "RETURN NEW; END $$;"
+                               "CREATE TRIGGER see AFTER INSERT ON latchkey.job FOR EACH ROW "
+                               "EXECUTE FUNCTION see()");
+    host = another(state);
+    host_enqueue(host, host_publish(host, COUNTING("", "")), "{\"id\":1}", 0, &outcome);
+    runtime_fixture_wait(fixture);
+    assert_outcome(&outcome, STATUS_QUEUED, "");
+    assert_sql_text(fixture, "SELECT setting FROM seen", "on");
+    fixture_exec(fixture->sql, "DROP FUNCTION see CASCADE");
+    set_default(state, "RESET synchronous_commit");
+    host_stop(host);
+}
+
 int idempotency_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +400,11 @@ int idempotency_tests(void)
         cmocka_unit_test(an_instance_that_stopped_is_gone_on_with),
         cmocka_unit_test(the_instance_of_a_dead_host_is_gone_on_with),
         cmocka_unit_test(a_queued_one_is_queued_once),
+        cmocka_unit_test(the_key_of_a_job_that_kept_nothing_is_free_again),
+        cmocka_unit_test(the_key_of_a_dead_job_is_gone_on_with),
+        cmocka_unit_test(a_key_that_is_queued_while_it_runs_is_used_once),
+        cmocka_unit_test(many_keys_are_queued_from_two_hosts_at_once),
+        cmocka_unit_test(what_is_queued_is_durable),
     };
     return cmocka_run_group_tests_name("idempotency", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);

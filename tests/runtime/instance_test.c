@@ -397,6 +397,45 @@ static void who_lost_the_instance_cannot_save(void **state)
     host_stop(host);
 }
 
+/* Each event of many, from two hosts, moves the instance once or is told that it did not. */
+static void many_events_meet_the_true_state(void **state)
+{
+    enum { N = 30 };
+    static struct outcome told[N];
+    struct host *one = start(state), *two = another(state);
+    struct outcome outcome =
+        host_run(one,
+                 HEAD ADD("a", "1", TO("b")) ADD("b", "10",
+                                                 "    wait-for: paid\n"
+                                                 "    navigation:\n"
+                                                 "      - {to: c, rule: event.payload.i % 3 == 0}\n"
+                                                 "      - {to: b}\n")
+                     ADD("c", "100", "    wait-for: closed\n" TO("b")),
+                 "{\"id\":1}");
+    char payload[40];
+    for (int i = 0; i < N; i++) {
+        snprintf(payload, sizeof payload, "{\"i\": %d}", i);
+        host_deliver(i % 2 ? one : two, outcome.id, i % 5 ? "paid" : "closed", payload, &told[i]);
+        if (i % 4 == 0)
+            runtime_fixture_turn(*state, 5);
+    }
+    runtime_fixture_wait(*state);
+    int n = 1, n_moves = 0;
+    for (int i = 0; i < N; i++) {
+        assert_true(told[i].status == STATUS_IDLE || told[i].status == STATUS_BLOCKED);
+        if (told[i].status != STATUS_IDLE)
+            continue;
+        n_moves++;
+        n += i % 5 ? 10 : 100;
+    }
+    assert_true(n_moves > 1);
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", n);
+    assert_sql_int(*state, "SELECT state_version FROM latchkey.instance", 2 + n_moves);
+    assert_sql_int(*state, "SELECT steps FROM latchkey.instance", 1 + n_moves);
+    host_stop(one);
+    host_stop(two);
+}
+
 int instance_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +457,7 @@ int instance_tests(void)
         cmocka_unit_test(a_stale_caller_overwrites_nothing),
         cmocka_unit_test(an_event_is_delivered_to_the_changed_instance),
         cmocka_unit_test(who_lost_the_instance_cannot_save),
+        cmocka_unit_test(many_events_meet_the_true_state),
     };
     return cmocka_run_group_tests_name("instance", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);

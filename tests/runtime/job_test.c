@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "pg_proxy.h"
+
 static const char tables[] =
     "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
     "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;";
@@ -253,6 +255,50 @@ static void a_living_host_keeps_its_instances(void **state)
     host_stop(two);
 }
 
+/* After a time without a database every host's last beat is old. Nobody is dead. */
+static void who_was_silent_himself_judges_nobody(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct runtime_options options = runtime_fixture_options(fixture);
+    struct pg_proxy *proxy;
+    struct fault fault;
+    runtime_fixture_tables(fixture, tables);
+    assert_true(pg_proxy_start(options.conninfo, &proxy, &fault));
+    options.conninfo = pg_proxy_conninfo(proxy);
+    options.ownership_us = 4 * 1000 * 1000;
+    struct host *host = host_start(fixture, &options);
+    host_publish(host, TWO_STEPS);
+    fixture_exec(fixture->sql,
+                 "INSERT INTO latchkey.host (process, name, pid, beat_at) VALUES ('" DEAD_PROCESS
+                 "', 'x', 1, clock_timestamp() + interval '5 s');"
+                 "INSERT INTO latchkey.instance (id, workflow, version, activity, status, input, "
+                 "vars, steps, process) VALUES ('01234567-89ab-7cde-8f01-000000000001', 'two', 1, "
+                 "'more', 'running', '{\"id\": 1}', '{\"x\": 1}', 1, '" DEAD_PROCESS "')");
+    host_work(host);
+    runtime_fixture_turn(fixture, 3500); /* it has beaten more than twice */
+    pg_proxy_set_away(proxy, true);
+    pg_proxy_cut(proxy);
+    fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp()");
+    runtime_fixture_turn(fixture, 4500);
+    pg_proxy_set_away(proxy, false);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.host WHERE process <> '" DEAD_PROCESS
+                          "' AND beat_at > clock_timestamp() - interval '2 seconds'",
+                          1);
+    runtime_fixture_turn(fixture, 300);
+    assert_sql_int(fixture, "SELECT state_version FROM latchkey.instance", 1);
+    /* the other one is back too */
+    fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp() + interval "
+                               "'2 s' WHERE process = '" DEAD_PROCESS "'");
+    runtime_fixture_turn(fixture, 2500);
+    assert_sql_int(fixture, "SELECT state_version FROM latchkey.instance", 1);
+    /* and falls silent for good */
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+    host_stop(host);
+    pg_proxy_stop(proxy);
+}
+
 /* ---- events and timers ---- */
 
 static void add_trigger(void **state, const char *values)
@@ -351,6 +397,7 @@ int job_tests(void)
         cmocka_unit_test(a_job_that_kills_its_hosts_ends_dead),
         cmocka_unit_test(the_instances_of_a_dead_host_go_on),
         cmocka_unit_test(a_living_host_keeps_its_instances),
+        cmocka_unit_test(who_was_silent_himself_judges_nobody),
         cmocka_unit_test(an_event_starts_the_workflows_that_name_it),
         cmocka_unit_test(an_event_of_what_failed_never_was),
         cmocka_unit_test(emit_checks_its_arguments),
