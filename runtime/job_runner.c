@@ -81,7 +81,9 @@ struct job_runner {
     int n_running;
     int n_alone;
     bool draining;
-    bool hungry; /* the last claim took all that it might: there is more */
+    bool claim_lost;  /* what an earlier claim took is not known */
+    bool claims_lost; /* the claim under way asks for that too */
+    bool hungry;      /* the last claim took all that it might: there is more */
     int64_t care_us;
     int64_t extend_us;
     int64_t sweep_us;
@@ -249,6 +251,7 @@ static void on_claimed(struct pg_answer *answer, void *arg)
     runner->claim = NULL;
     if (answer->fault.kind) {
         runner->hungry = false;
+        runner->claim_lost = runner->claim_lost || !answer->nothing_sent;
         if (!answer->nothing_sent)
             warn(runner, "jobs were not fetched", &answer->fault);
         return;
@@ -259,6 +262,21 @@ static void on_claimed(struct pg_answer *answer, void *arg)
             start_job(runner, rows, row);
     }
     runner->hungry = n > 0 && n >= n_wanted;
+    runner->claim_lost = runner->claim_lost && !runner->claims_lost;
+    runner->claims_lost = false;
+}
+
+/* All that it knows to be its own. */
+static void add_ids(const struct job_runner *runner, struct text *ids)
+{
+    const struct job_line *const lines[] = {&runner->running, &runner->ended, &runner->writing};
+    const struct job *job;
+    text_init(ids, IDS_BYTES_MAX);
+    pg_array_begin(ids);
+    for (int i = 0; i < 3; i++)
+        TAILQ_FOREACH(job, lines[i], link)
+    pg_array_add(ids, job->id);
+    pg_array_end(ids);
 }
 
 static void claim(struct job_runner *runner)
@@ -272,11 +290,16 @@ static void claim(struct job_runner *runner)
     snprintf(limit, sizeof limit, "%d", n_free);
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",
              (long long)(runner->runtime->options.ownership_us / 1000));
-    const char *fresh[] = {runner->runtime->process_id, claim_ms, limit};
+    struct text ids;
+    add_ids(runner, &ids);
+    runner->claims_lost = runner->claim_lost && !ids.failed;
+    const char *fresh[] = {runner->runtime->process_id, claim_ms, limit,
+                           runner->claims_lost ? text_chars(&ids) : NULL};
     const char *alone[] = {runner->runtime->process_id, claim_ms, ownership_ms};
     struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM, 3, fresh);
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM, 4, fresh);
+    text_done(&ids);
     if (pipeline && runner->n_alone == 0 && overseer_may_judge(runner->runtime->overseer))
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM_ALONE, 3, alone);
     if (!errand_start(runner->runtime, PG_POOL_ORDINARY, pipeline,
