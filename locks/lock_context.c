@@ -28,8 +28,13 @@ static int refuse_write(lua_State *L)
     return luaL_error(L, "lock is read-only");
 }
 
-static int push_lock_table(lua_State *L)
+/* One table for all: nobody can change it. */
+static void push_lock_table(lua_State *L)
 {
+    static const char made;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &made) != LUA_TNIL)
+        return;
+    lua_pop(L, 1);
     lua_newtable(L); /* what scripts see: empty, so that every write meets the metatable */
     lua_newtable(L);
     lua_newtable(L);
@@ -41,23 +46,30 @@ static int push_lock_table(lua_State *L)
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, -2);
-    return 1;
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &made);
 }
 
-bool lock_context_offer(struct sandbox *sandbox, struct scope *scope, struct fault *fault)
+bool lock_context_name(lua_State *L, const char *name)
 {
-    lua_State *L = sandbox_lua(sandbox);
-    if (!lua_checkstack(L, STACK_SLOTS))
-        return fault_no_memory(fault);
-    lua_pushcfunction(L, push_lock_table);
-    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-        lua_pop(L, 1);
-        return fault_no_memory(fault);
-    }
-    if (!scope_set_top(scope, "lock", fault))
+    if (strcmp(name, LOCK_CONTEXT_SOURCE_ITEM) == 0)
+        lua_pushcfunction(L, lock_context_source_item);
+    else if (strcmp(name, "lock") == 0)
+        push_lock_table(L);
+    else
         return false;
-    lua_pushcfunction(L, lock_context_source_item);
-    return scope_set_top(scope, LOCK_CONTEXT_SOURCE_ITEM, fault);
+    return true;
+}
+
+static bool name_source(lua_State *L, const char *name, void *arg)
+{
+    (void)arg;
+    return lock_context_name(L, name);
+}
+
+void lock_context_offer(struct scope *scope)
+{
+    scope_set_source(scope, name_source, NULL);
 }
 
 bool lock_context_compile(struct sandbox *sandbox, const char *file, struct lua_source source,
