@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "declared_data.h"
 #include "lock_tries.h"
+#include "number_text.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -28,7 +29,7 @@ static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRIT
 
 static const char *number(char buffer[24], int64_t value)
 {
-    snprintf(buffer, 24, "%lld", (long long)value);
+    *number_text_int(buffer, value) = '\0';
     return buffer;
 }
 
