@@ -83,6 +83,7 @@ void text_add_int64(struct text *text, int64_t value)
     text_add(text, digits, (size_t)(number_text_int(digits, value) - digits));
 }
 
+FORMAT_ARGS(2, 0)
 static void add_formatted(struct text *text, const char *format, va_list args)
 {
     va_list again;
