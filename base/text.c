@@ -1,5 +1,7 @@
 #include "text.h"
 
+#include "number_text.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +77,14 @@ void text_add_char(struct text *text, char c)
     text_add(text, &c, 1);
 }
 
-void text_vaddf(struct text *text, const char *format, va_list args)
+void text_add_int64(struct text *text, int64_t value)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    text_add(text, digits, (size_t)(number_text_int(digits, value) - digits));
+}
+
+FORMAT_ARGS(2, 0)
+static void add_formatted(struct text *text, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
@@ -87,6 +96,45 @@ void text_vaddf(struct text *text, const char *format, va_list args)
         text->length += (size_t)needed;
     }
     va_end(again);
+}
+
+/* %s, %d and %% alone: what SQL is built of, many times for each transaction. */
+static bool is_simple(const char *format)
+{
+    while ((format = strchr(format, '%'))) {
+        if (format[1] != 's' && format[1] != 'd' && format[1] != '%')
+            return false;
+        format += 2;
+    }
+    return true;
+}
+
+static void add_simple(struct text *text, const char *format, va_list args)
+{
+    for (;;) {
+        size_t n_plain = strcspn(format, "%");
+        text_add(text, format, n_plain);
+        format += n_plain;
+        if (*format == '\0')
+            return;
+        if (format[1] == 's') {
+            const char *chars = va_arg(args, const char *);
+            text_add_chars(text, chars ? chars : "(null)");
+        }
+        if (format[1] == 'd')
+            text_add_int64(text, va_arg(args, int));
+        if (format[1] == '%')
+            text_add_char(text, '%');
+        format += 2;
+    }
+}
+
+void text_vaddf(struct text *text, const char *format, va_list args)
+{
+    if (is_simple(format))
+        add_simple(text, format, args);
+    else
+        add_formatted(text, format, args);
 }
 
 void text_addf(struct text *text, const char *format, ...)

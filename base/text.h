@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct text {
     char *bytes; /* NUL-terminated once anything was added; NULL before */
@@ -30,6 +31,7 @@ void text_cut(struct text *text, size_t length);
 void text_add(struct text *text, const char *bytes, size_t n_bytes);
 void text_add_chars(struct text *text, const char *chars);
 void text_add_char(struct text *text, char c);
+void text_add_int64(struct text *text, int64_t value);
 void text_addf(struct text *text, const char *format, ...) FORMAT_ARGS(2, 3);
 void text_vaddf(struct text *text, const char *format, va_list args) FORMAT_ARGS(2, 0);
 

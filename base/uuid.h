@@ -7,13 +7,17 @@
 #include <stdint.h>
 
 enum {
-    UUID_TEXT_BYTES = 37, /* 36 characters and a NUL */
+    UUID_TEXT_BYTES = 37,    /* 36 characters and a NUL */
+    UUID_RANDOM_BYTES = 256, /* asked of the kernel at a time */
 };
 
-/* What one process needs to keep its ids growing. Zero it before the first use. */
+/* What one process needs to keep its ids growing. Zero it before the first use, and never use a
+ * copy in a forked process: its random bytes are drawn already. */
 struct uuid_source {
     int64_t last_ms;
     uint16_t counter;
+    int n_random; /* bytes left, at the end of random */
+    unsigned char random[UUID_RANDOM_BYTES];
 };
 
 /* Writes a new id in lower-case text form. */

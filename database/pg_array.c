@@ -1,5 +1,7 @@
 #include "pg_array.h"
 
+#include "number_text.h"
+
 #include <string.h>
 
 void pg_array_begin(struct text *text)
@@ -52,15 +54,13 @@ void pg_array_add(struct text *text, const char *element)
 
 void pg_array_add_int64(struct text *text, int64_t element)
 {
-    char digits[24];
-    char *first = digits + sizeof digits;
-    uint64_t left = element < 0 ? -(uint64_t)element : (uint64_t)element;
-    do {
-        *--first = (char)('0' + left % 10);
-        left /= 10;
-    } while (left);
-    if (element < 0)
-        *--first = '-';
     separate(text);
-    text_add(text, first, (size_t)(digits + sizeof digits - first));
+    text_add_int64(text, element);
+}
+
+void pg_array_add_milli(struct text *text, int64_t thousandths)
+{
+    char digits[NUMBER_TEXT_BYTES];
+    separate(text);
+    text_add(text, digits, (size_t)(number_text_milli(digits, thousandths) - digits));
 }

@@ -2,9 +2,28 @@
 
 #include "text.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Texts are long and looked up for each statement that is sent: eight bytes a step. */
+static unsigned hash_text(const void *key, size_t length)
+{
+    const char *text = key;
+    uint64_t hash = length, word;
+    for (; length >= sizeof word; text += sizeof word, length -= sizeof word) {
+        memcpy(&word, text, sizeof word);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, length);
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return (unsigned)(hash >> 32);
+}
+
+#define HASH_FUNCTION(key, length, hash) ((hash) = hash_text((key), (length)))
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 

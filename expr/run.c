@@ -96,6 +96,24 @@ void run_close(struct run *run, int status)
         run->spent = run->refused;
 }
 
+void run_pause(struct sandbox *sandbox, struct run_pause *pause)
+{
+    pause->run = sandbox->run;
+    pause->processor_us = pause->run && pause->run->look_us ? cpu_clock_us() : 0;
+    sandbox->run = NULL;
+}
+
+void run_go_on(struct sandbox *sandbox, const struct run_pause *pause)
+{
+    struct run *run = pause->run;
+    sandbox->run = run;
+    if (pause->processor_us) {
+        int64_t passed_us = cpu_clock_us() - pause->processor_us;
+        run->processor_us += passed_us;
+        run->look_us += passed_us;
+    }
+}
+
 /* Finds the innermost Lua function. Neither allocates nor raises. */
 static void note_place(struct run *run)
 {

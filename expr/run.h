@@ -68,6 +68,15 @@ void run_init(struct run *run, struct sandbox *sandbox, const struct source *sou
 void run_open(struct run *run);
 void run_close(struct run *run, int status);
 
+/* What the host does for the code at work counts for none of its limits. Nothing may raise between
+ * the two. */
+struct run_pause {
+    struct run *run;
+    int64_t processor_us;
+};
+void run_pause(struct sandbox *sandbox, struct run_pause *pause);
+void run_go_on(struct sandbox *sandbox, const struct run_pause *pause);
+
 /* For C functions whose work is not bounded by a constant: one unit is about one instruction.
  * Raises when the run is spent; does nothing outside a run. */
 void run_charge(lua_State *L, int64_t units);

@@ -133,10 +133,7 @@ static int open_state(lua_State *L)
     lua_settop(L, 0);
     libraries_open(L);
     sandbox->script_libraries_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_createtable(L, 0, 1);
-    lua_insert(L, 1);
-    lua_setfield(L, 1, "__index");
-    sandbox->values_metatable_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    sandbox->expression_libraries_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 

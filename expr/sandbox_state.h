@@ -19,10 +19,10 @@ struct sandbox {
     int n_giant_blocks;
     bool was_refused; /* the last wish for more memory; Lua collects garbage and asks once more */
     struct rehash rehash;
-    bool compiles;            /* no run is open, and so no hook: the allocator alone can end it */
-    bool collided;            /* while it compiles: the constants of a text collide */
-    int values_metatable_ref; /* puts the libraries of expressions behind the values of a scope */
-    int script_libraries_ref; /* what scripts have in addition; copied into their globals */
+    bool compiles; /* no run is open, and so no hook: the allocator alone can end it */
+    bool collided; /* while it compiles: the constants of a text collide */
+    int expression_libraries_ref; /* behind the values of a scope */
+    int script_libraries_ref;     /* what scripts have in addition, before them */
 };
 
 enum {

@@ -1,6 +1,7 @@
 #include "scope_state.h"
 
 #include "json_lua.h"
+#include "run.h"
 #include "sandbox_state.h"
 
 #include <lauxlib.h>
@@ -23,23 +24,96 @@ static void push_window(lua_State *L, int behind)
     lua_setfield(L, -2, "__metatable");
 }
 
+struct wish {
+    struct scope *scope;
+    const char *name;
+};
+
+/* arguments: the wish; leaves the value, or nothing */
+static int ask_source(lua_State *L)
+{
+    const struct wish *wish = lua_touserdata(L, 1);
+    return wish->scope->source(L, wish->name, wish->scope->source_arg) ? 1 : 0;
+}
+
+/* Reading values[name], where it is not. Upvalues: the box with the scope, the libraries. */
+static int find_value(lua_State *L)
+{
+    struct scope *const *self = lua_touserdata(L, lua_upvalueindex(1));
+    struct scope *scope = *self;
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL || !scope || !scope->source ||
+        lua_type(L, 2) != LUA_TSTRING)
+        return 1;
+    struct wish wish = {.scope = scope, .name = lua_tostring(L, 2)};
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    lua_pushcfunction(L, ask_source);
+    lua_pushlightuserdata(L, &wish);
+    struct run_pause pause;
+    run_pause(scope->sandbox, &pause);
+    int status = lua_pcall(L, 1, 1, 0);
+    run_go_on(scope->sandbox, &pause);
+    if (status != LUA_OK)
+        return lua_error(L);
+    lua_rotate(L, -2, 1); /* the value, once to keep and once to return */
+    lua_pushvalue(L, -2);
+    lua_rawset(L, 1);
+    return 1;
+}
+
+/* Reading a global that a task has not assigned. Upvalues: the libraries of scripts, the values.
+ * The task remembers it: a loop asks once. */
+static int find_global(lua_State *L)
+{
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, 2);
+        if (lua_gettable(L, lua_upvalueindex(2)) == LUA_TNIL)
+            return 1;
+    }
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, 1);
+    return 1;
+}
+
 static int open_scope(lua_State *L)
 {
     struct scope *scope = lua_touserdata(L, 1);
-    lua_createtable(L, 0, 8); /* 2: values */
-    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->sandbox->values_metatable_ref);
-    lua_setmetatable(L, 2);
-
-    lua_createtable(L, 0, 0); /* 3: environment */
-    push_window(L, 2);
-    lua_pushcfunction(L, refuse_global);
-    lua_setfield(L, -2, "__newindex");
+    struct scope **self = lua_newuserdatauv(L, sizeof *self, 0); /* 2 */
+    *self = scope;
+    lua_createtable(L, 0, 8); /* 3: values */
+    lua_createtable(L, 0, 2);
+    lua_pushvalue(L, 2);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->sandbox->expression_libraries_ref);
+    lua_pushcclosure(L, find_value, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, 3);
 
-    push_window(L, 2);
+    lua_createtable(L, 0, 0); /* 4: environment */
+    push_window(L, 3);
+    lua_pushcfunction(L, refuse_global);
+    lua_setfield(L, -2, "__newindex");
+    lua_setmetatable(L, 4);
+
+    lua_createtable(L, 0, 2); /* 5: metatable of tasks' globals */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->sandbox->script_libraries_ref);
+    lua_pushvalue(L, 3);
+    lua_pushcclosure(L, find_global, 2);
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+
     scope->task_metatable_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     scope->environment_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     scope->values_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    scope->self = self;
     return 0;
 }
 
@@ -51,7 +125,8 @@ bool scope_new(struct sandbox *sandbox, struct scope **out, struct fault *fault)
     *scope = (struct scope){.sandbox = sandbox,
                             .values_ref = LUA_NOREF,
                             .environment_ref = LUA_NOREF,
-                            .task_metatable_ref = LUA_NOREF};
+                            .task_metatable_ref = LUA_NOREF,
+                            .thread_ref = LUA_NOREF};
     if (!sandbox_protect(sandbox, open_scope, scope, 0, fault)) {
         scope_free(scope);
         return false;
@@ -65,13 +140,38 @@ void scope_free(struct scope *scope)
     if (!scope)
         return;
     lua_State *L = scope->sandbox->L;
+    if (scope->self)
+        *scope->self = NULL;
     /* A slot that is given back is written in place: nothing here can raise. */
     if (lua_checkstack(L, 4)) {
         luaL_unref(L, LUA_REGISTRYINDEX, scope->values_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, scope->environment_ref);
         luaL_unref(L, LUA_REGISTRYINDEX, scope->task_metatable_ref);
+        luaL_unref(L, LUA_REGISTRYINDEX, scope->thread_ref);
     }
     free(scope);
+}
+
+void scope_set_source(struct scope *scope, scope_source_fn *source, void *arg)
+{
+    scope->source = source;
+    scope->source_arg = arg;
+}
+
+void scope_clear(struct scope *scope)
+{
+    lua_State *L = scope->sandbox->L;
+    if (!lua_checkstack(L, 5))
+        return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->values_ref);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) { /* emptying a field of a table that is walked is allowed */
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        lua_pushnil(L);
+        lua_rawset(L, -4);
+    }
+    lua_pop(L, 1);
 }
 
 struct setting {

@@ -74,24 +74,24 @@ void chunk_free(struct chunk *chunk)
 static int open_task(lua_State *L)
 {
     struct task *task = lua_touserdata(L, 1);
-    task->L = lua_newthread(L); /* 2 */
+    struct scope *scope = task->scope;
+    if (scope->thread) { /* one that has ended: as good as new, and cheaper */
+        task->L = scope->thread;
+        task->thread_ref = scope->thread_ref;
+        scope->thread = NULL;
+        scope->thread_ref = LUA_NOREF;
+    } else {
+        task->L = lua_newthread(L);
+        task->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
     *(struct task **)lua_getextraspace(task->L) = task;
     lua_rawgeti(L, LUA_REGISTRYINDEX, task->chunk->function_ref);
-    lua_createtable(L, 0, 8); /* 4: globals */
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->sandbox->script_libraries_ref);
-    lua_pushnil(L);
-    while (lua_next(L, 5)) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, 4);
-    }
-    lua_settop(L, 4);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, task->scope->task_metatable_ref);
-    lua_setmetatable(L, 4);
-    lua_pushvalue(L, 4);
+    lua_createtable(L, 0, 4); /* globals */
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scope->task_metatable_ref);
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
     task->globals_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_xmove(L, task->L, 2);
-    task->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 
@@ -126,6 +126,12 @@ void task_free(struct task *task)
      * table of a script has __gc or __close. */
     if (task->L)
         *(struct task **)lua_getextraspace(task->L) = NULL;
+    if (task->L && task->is_over && lua_status(task->L) == LUA_OK && !task->scope->thread) {
+        lua_settop(task->L, 0);
+        task->scope->thread = task->L;
+        task->scope->thread_ref = task->thread_ref;
+        task->thread_ref = LUA_NOREF;
+    }
     if (lua_checkstack(task->sandbox->L, 4)) {
         luaL_unref(task->sandbox->L, LUA_REGISTRYINDEX, task->thread_ref);
         luaL_unref(task->sandbox->L, LUA_REGISTRYINDEX, task->globals_ref);

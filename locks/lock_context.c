@@ -1,6 +1,7 @@
 #include "lock_context.h"
 
 #include "lock_context_source.h"
+#include "number_text.h"
 #include "text.h"
 
 #include <lauxlib.h>
@@ -10,8 +11,8 @@
 
 enum {
     PLACE_BYTES = 48,
-    NUMBER_BYTES = 24, /* an int64 in decimal */
-    STACK_SLOTS = 8,   /* two nested tables, a key and a value each */
+    NUMBER_BYTES = NUMBER_TEXT_BYTES,
+    STACK_SLOTS = 8, /* two nested tables, a key and a value each */
     SOURCE_BYTES_MAX = 4 << 20,
 };
 
@@ -28,8 +29,13 @@ static int refuse_write(lua_State *L)
     return luaL_error(L, "lock is read-only");
 }
 
-static int push_lock_table(lua_State *L)
+/* One table for all: nobody can change it. */
+static void push_lock_table(lua_State *L)
 {
+    static const char made;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &made) != LUA_TNIL)
+        return;
+    lua_pop(L, 1);
     lua_newtable(L); /* what scripts see: empty, so that every write meets the metatable */
     lua_newtable(L);
     lua_newtable(L);
@@ -41,23 +47,30 @@ static int push_lock_table(lua_State *L)
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, -2);
-    return 1;
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &made);
 }
 
-bool lock_context_offer(struct sandbox *sandbox, struct scope *scope, struct fault *fault)
+bool lock_context_name(lua_State *L, const char *name)
 {
-    lua_State *L = sandbox_lua(sandbox);
-    if (!lua_checkstack(L, STACK_SLOTS))
-        return fault_no_memory(fault);
-    lua_pushcfunction(L, push_lock_table);
-    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-        lua_pop(L, 1);
-        return fault_no_memory(fault);
-    }
-    if (!scope_set_top(scope, "lock", fault))
+    if (strcmp(name, LOCK_CONTEXT_SOURCE_ITEM) == 0)
+        lua_pushcfunction(L, lock_context_source_item);
+    else if (strcmp(name, "lock") == 0)
+        push_lock_table(L);
+    else
         return false;
-    lua_pushcfunction(L, lock_context_source_item);
-    return scope_set_top(scope, LOCK_CONTEXT_SOURCE_ITEM, fault);
+    return true;
+}
+
+static bool name_source(lua_State *L, const char *name, void *arg)
+{
+    (void)arg;
+    return lock_context_name(L, name);
+}
+
+void lock_context_offer(struct scope *scope)
+{
+    scope_set_source(scope, name_source, NULL);
 }
 
 bool lock_context_compile(struct sandbox *sandbox, const char *file, struct lua_source source,
@@ -109,28 +122,31 @@ static bool invalid_type(lua_State *L, int index, const char *place, struct faul
 }
 
 /* Reads a scalar into a segment; digits is where a number's text may be put. */
-static bool read_segment(lua_State *L, int index, const char *place, char digits[NUMBER_BYTES],
-                         struct lock_segment *out, struct fault *fault)
+static bool read_segment(lua_State *L, int index, char digits[NUMBER_BYTES],
+                         struct lock_segment *out)
 {
+    int is_whole = 0;
     switch (lua_type(L, index)) {
-    case LUA_TSTRING:
-        out->bytes = lua_tolstring(L, index, &out->n_bytes);
-        if (out->n_bytes == 0)
-            return fault_set(fault, FAULT_INVALID, "%s is an empty string", place);
-        return true;
-    case LUA_TNUMBER: {
-        int is_whole = 0;
-        lua_Integer integer = lua_tointegerx(L, index, &is_whole);
-        if (!is_whole)
-            return invalid_number(lua_tonumber(L, index), place, fault);
-        out->n_bytes = (size_t)snprintf(digits, NUMBER_BYTES, "%lld", (long long)integer);
+    case LUA_TSTRING: out->bytes = lua_tolstring(L, index, &out->n_bytes); return out->n_bytes > 0;
+    case LUA_TNUMBER:
+        out->n_bytes =
+            (size_t)(number_text_int(digits, lua_tointegerx(L, index, &is_whole)) - digits);
         out->bytes = digits;
-        return true;
-    }
+        return is_whole;
     case LUA_TBOOLEAN:
         out->bytes = lua_toboolean(L, index) ? "true" : "false";
         out->n_bytes = strlen(out->bytes);
         return true;
+    default: return false;
+    }
+}
+
+/* Why read_segment did not take it. */
+static bool invalid_segment(lua_State *L, int index, const char *place, struct fault *fault)
+{
+    switch (lua_type(L, index)) {
+    case LUA_TSTRING: return fault_set(fault, FAULT_INVALID, "%s is an empty string", place);
+    case LUA_TNUMBER: return invalid_number(lua_tonumber(L, index), place, fault);
     default: return invalid_type(L, index, place, fault);
     }
 }
@@ -208,10 +224,13 @@ static bool read_segments(lua_State *L, int n_segments, const char *part, struct
     char digits[LOCK_PATH_SEGMENTS_MAX][NUMBER_BYTES];
     bool ok = true;
     for (int i = 0; i < n_segments && ok; i++) {
-        char place[PLACE_BYTES];
-        snprintf(place, sizeof place, "%ssegment %d", part, i + 1);
         lua_rawgeti(L, table, i + 1);
-        ok = read_segment(L, -1, place, digits[i], &segments[i], fault);
+        ok = read_segment(L, -1, digits[i], &segments[i]);
+        if (!ok) {
+            char place[PLACE_BYTES];
+            snprintf(place, sizeof place, "%ssegment %d", part, i + 1);
+            invalid_segment(L, -1, place, fault);
+        }
         lua_pop(L, 1); /* a string lives on in the table */
     }
     if (!ok)
@@ -256,8 +275,8 @@ static bool read_value(lua_State *L, struct lock_path **paths, int *n_read, stru
     if (!lua_istable(L, -1)) {
         struct lock_segment segment;
         char digits[NUMBER_BYTES];
-        if (!read_segment(L, -1, "the value", digits, &segment, fault))
-            return false;
+        if (!read_segment(L, -1, digits, &segment))
+            return invalid_segment(L, -1, "the value", fault);
         *n_read = lock_path_new(&segment, 1, &paths[0], fault);
         return *n_read == 1;
     }

@@ -18,11 +18,13 @@ MUST_CHECK bool lock_context_compile(struct sandbox *sandbox, const char *file,
                                      struct lua_source source, struct expression **out,
                                      struct fault *fault);
 
-/* Gives a scope of that sandbox what lock contexts need: `lock`, a read-only table with the one
- * field `system`, and what lock_context_compile puts in. Set `lock` anew for a script that is to
- * see more in it. */
-MUST_CHECK bool lock_context_offer(struct sandbox *sandbox, struct scope *scope,
-                                   struct fault *fault);
+/* What lock contexts need beside their data: `lock`, a read-only table with the one field `system`,
+ * and what lock_context_compile puts in. Pushes the value of one of these names, or nothing and is
+ * false: for the source of a scope. May raise for memory. */
+bool lock_context_name(lua_State *L, const char *name);
+
+/* Makes these names the source of a scope. */
+void lock_context_offer(struct scope *scope);
 
 /* Pushes the value of lock.system, for a `lock` table that has more fields. Needs a free slot. */
 void lock_context_push_system(lua_State *L);

@@ -229,7 +229,7 @@ int action_n_rows(struct action *action, const char *data)
 static void access_row(struct script *script, lua_State *L, void *arg)
 {
     struct row_access *access = arg;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->data_ref);
     lua_getfield(L, -1, access->data->plan->declaration->name);
     if (access->data->plan->declaration->list)
         lua_rawgeti(L, -1, (lua_Integer)access->row + 1);

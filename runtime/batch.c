@@ -427,7 +427,8 @@ static bool end_member_well(struct batch *batch, struct member *member, struct f
     }
     member->fate = FATE_KEPT;
     batch_keys_hold_back(batch, member);
-    if (batch_rows_take_spread(batch->rows))
+    member->execution->plan->spreads = batch_rows_take_spread(batch->rows);
+    if (member->execution->plan->spreads)
         hold_back_sharers(batch, member);
     return true;
 }

@@ -233,6 +233,8 @@ static bool ask_new(struct batch *batch, struct fault *fault)
         text_addf(&sql, "%s$%d", i ? ", " : "", i + 1);
     text_add_chars(&sql, fields.n ? ") RETURNING " : " RETURNING ");
     batch_rows_add_returning(table, &sql);
+    if (table->writes_spread)
+        pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_PLAN_OWN, 0, NULL);
     batch->at_ask =
         pg_pipeline_add(batch->pipeline, PG_PREPARED, text_chars(&sql), fields.n, fields.values);
     bool ok = text_ok(&sql, fault);

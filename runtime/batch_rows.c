@@ -70,16 +70,24 @@ static struct load *load_of(struct batch_rows *rows, const struct table *table, 
     return load;
 }
 
+/* "|LENGTH:VALUE", so that no two lists of values give one text. */
+static void add_value(struct text *text, const char *value)
+{
+    size_t length = value ? strlen(value) : 0;
+    text_add_char(text, '|');
+    text_add_int64(text, (int64_t)length);
+    text_add_char(text, ':');
+    text_add(text, value, length);
+}
+
 /* A text that is equal for equal questions: which load, then each value with its length. */
 static const char *question_text(struct batch_rows *rows, const struct load *load, int n_columns,
                                  const char *const *values)
 {
     text_clear(&rows->scratch);
-    text_addf(&rows->scratch, "%p", (const void *)load);
-    for (int i = 0; i < n_columns; i++) {
-        text_addf(&rows->scratch, "|%zu:", strlen(values[i]));
-        text_add_chars(&rows->scratch, values[i]);
-    }
+    text_add_int64(&rows->scratch, (intptr_t)load);
+    for (int i = 0; i < n_columns; i++)
+        add_value(&rows->scratch, values[i]);
     return rows->scratch.failed ? NULL : text_chars(&rows->scratch);
 }
 
@@ -210,7 +218,7 @@ static bool fill_row(struct batch_rows *rows, struct row *row, const PGresult *r
     }
     row->cells = cells;
     row->state = ROW_FOUND;
-    snprintf(row->xmin, sizeof row->xmin, "%s", PQgetvalue(result, at, 2));
+    strncpy(row->xmin, PQgetvalue(result, at, 2), sizeof row->xmin - 1);
     return true;
 }
 
@@ -223,14 +231,11 @@ static const char *identity_text(struct batch_rows *rows, const struct table *ta
     char buffer[CELL_BUFFER_BYTES];
     struct text *text = &rows->scratch;
     text_clear(text);
-    text_addf(text, "%u", table->oid);
+    text_add_int64(text, table->oid);
     if (!table->n_primary_key)
-        text_addf(text, "|%s", ctid);
-    for (int i = 0; i < table->n_primary_key; i++) {
-        const char *value = cell_write(&cells[table->primary_key[i]], buffer);
-        text_addf(text, "|%zu:", value ? strlen(value) : 0);
-        text_add_chars(text, value ? value : "");
-    }
+        add_value(text, ctid);
+    for (int i = 0; i < table->n_primary_key; i++)
+        add_value(text, cell_write(&cells[table->primary_key[i]], buffer));
     return text->failed ? NULL : text_chars(text);
 }
 

@@ -1,5 +1,6 @@
 #include "batch_rows_private.h"
 #include "pg_array.h"
+#include "runtime_sql.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -406,10 +407,20 @@ static void add_group(struct batch_rows *rows, struct pg_pipeline *pipeline,
     }
 }
 
+static bool any_spreads(const struct batch_rows *rows)
+{
+    for (int i = 0; i < rows->n_updates; i++)
+        if (rows->updates[i].held->row.table->writes_spread)
+            return true;
+    return false;
+}
+
 void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
 {
-    if (rows->n_updates == 0)
+    if (rows->n_updates <= 0)
         return;
+    if (any_spreads(rows))
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_PLAN_OWN, 0, NULL);
     struct update **sorted = calloc((size_t)rows->n_updates, sizeof *sorted);
     if (!sorted) {
         rows->failed = true;
@@ -433,6 +444,8 @@ bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
     struct held *held = (struct held *)row;
     if (!can_be_found(held, fault))
         return false;
+    if (row->table->writes_spread)
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_PLAN_OWN, 0, NULL);
     struct text *sql = &rows->scratch;
     int n_keys = held->n_id_columns, n_arrays = begin_arrays(rows, n_keys + 1);
     /* Once it is saved, which checks the version, this transaction itself has changed it. */

@@ -3,6 +3,7 @@
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
+#include "lock_tries.h"
 #include "script.h"
 
 enum {
@@ -48,6 +49,9 @@ struct member {
     int64_t lease_us;
     int *slots; /* of batch_rows, one per data declaration; NULL before they are asked for */
     struct script *script;
+    struct member *asks_as; /* an earlier one with the same locks, whose try is its own; or NULL */
+    enum lock_try answer;   /* to its try */
+    int64_t answer_us;
     struct member *next;
 };
 

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "declared_data.h"
 #include "lock_tries.h"
+#include "number_text.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -28,7 +29,7 @@ static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRIT
 
 static const char *number(char buffer[24], int64_t value)
 {
-    snprintf(buffer, 24, "%lld", (long long)value);
+    *number_text_int(buffer, value) = '\0';
     return buffer;
 }
 
@@ -49,15 +50,36 @@ static void add_granted(struct batch *batch)
     batch->at_granted = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
 }
 
+enum {
+    SEEN_MAX = 256, /* a power of two */
+};
+
+/* On a hot path all members have the same locks: the server tries them once. seen remembers one
+ * member for each value of a few bits of the last key; who is forgotten only costs a try more. */
+static void add_try(struct member *member, struct member *seen[SEEN_MAX], struct lock_tries *tries)
+{
+    const struct lock_set *set = member->execution->locks;
+    const struct lock_entry *last = lock_set_entry(set, lock_set_n_entries(set) - 1);
+    struct member **place = &seen[(uint64_t)last->key % SEEN_MAX];
+    member->asks_as = NULL;
+    if (*place && lock_set_equal((*place)->execution->locks, set)) {
+        member->asks_as = *place;
+    } else {
+        lock_tries_add(tries, set);
+        *place = member;
+    }
+}
+
 /* The try of all members that want locks, or the wait of the one. */
 static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
 {
+    struct member *seen[SEEN_MAX] = {NULL};
     struct lock_tries tries;
     bool ok = true;
     lock_tries_init(&tries);
     for (struct member *member = batch->members; member; member = member->next)
         if (member->execution->locks)
-            lock_tries_add(&tries, member->execution->locks);
+            add_try(member, seen, &tries);
     batch->at_try = batch->at_look = NO_STATEMENT;
     if (batch->kind == BATCH_WAIT)
         ok = lock_tries_add_wait(&tries, batch->pipeline, batch_whole_ms(budget_us), &batch->at_try,
@@ -161,17 +183,21 @@ static void refuse_for_lease(struct member *member, int64_t lease_us)
 static void read_tries(struct batch *batch, const PGresult *result)
 {
     const char *at = PQgetvalue(result, 0, 0);
-    int64_t lease_us;
     for (struct member *member = batch->members; member; member = member->next) {
         if (!member->execution->locks)
             continue;
-        enum lock_try answer = lock_tries_read(&at, &lease_us);
+        if (member->asks_as) {
+            member->answer = member->asks_as->answer;
+            member->answer_us = member->asks_as->answer_us;
+        } else {
+            member->answer = lock_tries_read(&at, &member->answer_us);
+        }
         if (member->fate != FATE_OPEN)
             continue;
-        switch (answer) {
+        switch (member->answer) {
         case LOCK_TRY_GRANTED: break;
         case LOCK_TRY_REFUSED: member->fate = FATE_REFUSED; break;
-        case LOCK_TRY_LEASED: refuse_for_lease(member, lease_us); break;
+        case LOCK_TRY_LEASED: refuse_for_lease(member, member->answer_us); break;
         }
     }
     batch_hold_back(batch);

@@ -1,5 +1,6 @@
 #include "declared_data.h"
 
+#include "execution_names.h"
 #include "runtime_state.h"
 
 enum {
@@ -69,20 +70,18 @@ bool declared_data_want(const struct execution *execution, struct region *region
 {
     const struct workflow *workflow = execution->workflow;
     int n_data = workflow->definition->n_data;
-    struct scope *scope = NULL;
+    bool ok = true;
     if (n_data == 0)
         return true;
     *slots = region_take(region, (size_t)n_data * sizeof **slots);
     if (!*slots)
         return fault_no_memory(fault);
-    if (!scope_new(execution->runtime->sandbox, &scope, fault))
-        return false;
-    bool ok = execution_scope(execution, scope, fault);
+    struct scope *scope = execution_names_enter(execution, execution_names_push);
     for (int i = 0; ok && i < n_data; i++) {
         (*slots)[i] = want_one(execution, &workflow->data[i], scope, region, rows, fault);
         ok = (*slots)[i] >= 0;
     }
-    scope_free(scope);
+    execution_names_leave(execution);
     return ok;
 }
 

@@ -29,28 +29,6 @@ void execution_set_outcome(struct execution *execution, enum execution_status st
     execution->ended_us = clock_monotonic_us();
 }
 
-bool execution_scope(const struct execution *execution, struct scope *scope, struct fault *fault)
-{
-    const json_t *vars = execution->instance.vars;
-    json_t *none = vars ? NULL : json_object();
-    json_t *activity = json_pack("{s:s}", "name", execution_activity(execution)->name);
-    json_t *instance =
-        json_pack("{s:s, s:s, s:i}", "id", execution->id, "workflow",
-                  execution->workflow->definition->name, "version", execution->workflow->version);
-    bool ok = (vars || none) && activity && instance;
-    if (!ok)
-        fault_no_memory(fault);
-    ok = ok && scope_set_json(scope, "input", execution->input, fault) &&
-         scope_set_json(scope, "vars", vars ? vars : none, fault) &&
-         (!execution->event || scope_set_json(scope, "event", execution->event, fault)) &&
-         scope_set_json(scope, "activity", activity, fault) &&
-         scope_set_json(scope, "instance", instance, fault);
-    json_decref(none);
-    json_decref(activity);
-    json_decref(instance);
-    return ok;
-}
-
 /* A field that is null is an absent one: `input.name == nil`. The object itself where there is
  * none. */
 static json_t *without_nulls(const json_t *input)

@@ -161,10 +161,6 @@ int execution_paths(const struct execution *execution, const char **texts);
 /* The paths, joined by line feeds, for its history row. */
 void execution_add_paths(const struct execution *execution, struct text *out);
 
-/* Makes input, vars, event, activity and instance visible in a scope. */
-MUST_CHECK bool execution_scope(const struct execution *execution, struct scope *scope,
-                                struct fault *fault);
-
 /* True if its activity holds its locks by a lease. */
 bool execution_takes_lease(const struct execution *execution);
 

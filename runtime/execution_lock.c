@@ -1,5 +1,6 @@
 #include "execution_lock.h"
 
+#include "execution_names.h"
 #include "lock_context.h"
 #include "runtime_state.h"
 
@@ -28,8 +29,6 @@ bool execution_lock_in_scope(const struct execution *execution, struct scope *sc
     lua_State *L = sandbox_lua(execution->runtime->sandbox);
     if (!context)
         return lock_everything(execution, out, fault);
-    if (!lock_context_offer(execution->runtime->sandbox, scope, fault))
-        return false;
     if (!expression_evaluate(context, scope, fault)) {
         if (fault->kind == FAULT_SCRIPT)
             fault->kind = FAULT_INVALID;
@@ -41,16 +40,18 @@ bool execution_lock_in_scope(const struct execution *execution, struct scope *sc
                               execution_activity(execution)->lock_context.line);
 }
 
+static bool push_name(lua_State *L, const char *name, void *arg)
+{
+    return lock_context_name(L, name) || execution_names_push(L, name, arg);
+}
+
 static bool evaluate(const struct execution *execution, struct lock_set **out, struct fault *fault)
 {
-    struct scope *scope = NULL;
     if (!execution->plan->lock_context)
         return lock_everything(execution, out, fault);
-    if (!scope_new(execution->runtime->sandbox, &scope, fault))
-        return false;
-    bool ok = execution_scope(execution, scope, fault) &&
-              execution_lock_in_scope(execution, scope, out, fault);
-    scope_free(scope);
+    struct scope *scope = execution_names_enter(execution, push_name);
+    bool ok = execution_lock_in_scope(execution, scope, out, fault);
+    execution_names_leave(execution);
     return ok;
 }
 

@@ -12,7 +12,8 @@ MUST_CHECK bool execution_lock_evaluate(struct execution *execution, struct faul
 /* True if its lock context can be evaluated only with its data. */
 bool execution_lock_uses_data(const struct execution *execution);
 
-/* Evaluates the lock context in a scope that has all that it uses. *out is yours. */
+/* Evaluates the lock context in a scope that has all that it uses, lock_context_name too. *out is
+ * yours. */
 MUST_CHECK bool execution_lock_in_scope(const struct execution *execution, struct scope *scope,
                                         struct lock_set **out, struct fault *fault);
 

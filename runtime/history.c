@@ -4,8 +4,6 @@
 #include "pg_array.h"
 #include "runtime_sql.h"
 
-#include <stdio.h>
-
 enum {
     HISTORY_BYTES_MAX = 64 << 20,
     PATHS_BYTES_MAX = 1 << 20,
@@ -31,13 +29,6 @@ void history_done(struct history *history)
         text_done(&history->executions[i]);
 }
 
-static void add_ms(struct text *array, int64_t us)
-{
-    char number[32];
-    snprintf(number, sizeof number, "%.3f", (double)us / 1000);
-    pg_array_add(array, number);
-}
-
 static void add_execution(struct history *history, const struct execution *execution,
                           enum execution_status status, int64_t now_us)
 {
@@ -54,8 +45,8 @@ static void add_execution(struct history *history, const struct execution *execu
     pg_array_add(column++, execution_status_row(status)->name);
     pg_array_add(column++, status == execution->status ? execution->reason : NULL);
     pg_array_add(column++, text_chars(&paths));
-    add_ms(column++, until_us - execution->submitted_us);
-    add_ms(column++, execution->granted_us ? now_us - execution->granted_us : 0);
+    pg_array_add_milli(column++, until_us - execution->submitted_us);
+    pg_array_add_milli(column++, execution->granted_us ? now_us - execution->granted_us : 0);
     pg_array_add_int64(column++, execution->attempts);
     if (execution->token)
         pg_array_add_int64(column++, execution->token);
@@ -77,8 +68,8 @@ static void add_link(struct history *history, const struct execution *execution,
     pg_array_add(column++, execution_status_row(STATUS_COMPLETED)->name);
     pg_array_add(column++, NULL);
     pg_array_add(column++, link->paths ? link->paths : "");
-    add_ms(column++, link->waited_us);
-    add_ms(column++, link->ended_us - link->granted_us);
+    pg_array_add_milli(column++, link->waited_us);
+    pg_array_add_milli(column++, link->ended_us - link->granted_us);
     pg_array_add_int64(column++, link->attempts);
     history->n_executions++;
 }

@@ -1,6 +1,7 @@
 #include "row.h"
 
 #include "decimal.h"
+#include "number_text.h"
 
 #include <errno.h>
 #include <math.h>
@@ -87,9 +88,7 @@ const char *cell_write(const struct cell *cell, char buffer[CELL_BUFFER_BYTES])
 {
     switch (cell->kind) {
     case CELL_NULL: return NULL;
-    case CELL_INTEGER:
-        snprintf(buffer, CELL_BUFFER_BYTES, "%lld", (long long)cell->integer);
-        return buffer;
+    case CELL_INTEGER: *number_text_int(buffer, cell->integer) = '\0'; return buffer;
     case CELL_NUMBER: decimal_write(cell->number, buffer); return buffer;
     case CELL_BOOLEAN: return cell->boolean ? "t" : "f";
     case CELL_TEXT: break;

@@ -25,6 +25,7 @@
 #include "sandbox.h"
 #include "scheduler.h"
 #include "script.h"
+#include "script_place.h"
 #include "session_reset.h"
 #include "watchdog.h"
 #include "workflow_loader.h"
@@ -51,6 +52,7 @@ struct runtime_options runtime_default_options(void)
         .waiters = 3,
         .queue_after_us = 50 * 1000,
         .batch_members_max = 128,
+        .batch_share_least = 32, /* smaller ones cost more than they gain by running side by side */
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
         .lease_poll_us = 1000 * 1000,
@@ -87,6 +89,7 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
     };
     return sandbox_new(&limits, &runtime->sandbox, fault) &&
            sandbox_offer(runtime->sandbox, script_functions_open, fault) &&
+           scope_new(runtime->sandbox, &runtime->scope, fault) &&
            pg_pool_new(runtime->base, &pool, &runtime->pool, fault) &&
            catalogue_new(&runtime->catalogue, fault) &&
            workflow_loader_new(runtime, &runtime->loader, fault) &&
@@ -193,6 +196,8 @@ void runtime_free(struct runtime *runtime)
     }
     catalogue_free(runtime->catalogue);
     pg_pool_free(runtime->pool);
+    script_place_free_all(runtime);
+    scope_free(runtime->scope);
     sandbox_free(runtime->sandbox);
     action_run_forget_all(runtime);
     free((char *)runtime->options.conninfo);

@@ -25,6 +25,8 @@ struct runtime_options {
     int waiters;            /* of them, at most so many may wait for locks */
     int64_t queue_after_us; /* a head refused for longer joins PostgreSQL's own queue */
     int batch_members_max;  /* executions of one transaction */
+    int batch_share_least; /* it leaves some of those that are ready to other connections above that
+                            */
     /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
      * server's lock table */
     int batch_entries_max;

@@ -26,6 +26,7 @@ struct definition_watch;
 struct lock_names;
 struct lock_table;
 struct batch;
+struct script_place;
 
 enum {
     HOST_TAG_BYTES = 24,
@@ -36,6 +37,9 @@ struct runtime {
     struct runtime_options options; /* strings owned */
     const char *schema;             /* options.schema */
     struct sandbox *sandbox;
+    struct scope *scope;         /* of lock contexts and keys, see execution_names.h */
+    struct script_place *places; /* that no script has now */
+    int n_places;
     struct pg_pool *pool;
     struct catalogue *catalogue;
     struct workflow_loader *loader;  /* versions ready to run */

@@ -268,7 +268,7 @@ static void fill_behind(struct scheduler *scheduler, struct batch *batch,
                         const struct execution *member, const struct lock_set *covered_by)
 {
     struct lock_ticket *next;
-    while (member->ticket && (next = lock_ticket_next(member->ticket))) {
+    while (member->ticket && !member->plan->spreads && (next = lock_ticket_next(member->ticket))) {
         struct execution *execution = lock_ticket_owner(next);
         bool delayed = is_put_off(execution) || execution->line == READY_SLOT;
         if (wants_alone(execution) || delayed || !can_take(batch, execution) ||
@@ -278,10 +278,23 @@ static void fill_behind(struct scheduler *scheduler, struct batch *batch,
     }
 }
 
+/* How many it takes: others are for the next connection, to work on while the server does. */
+static int share(const struct scheduler *scheduler)
+{
+    int n_ready = scheduler->lengths[READY_PLAIN];
+    int n_batches = scheduler->limits[BATCH_PLAIN] - scheduler->running[BATCH_PLAIN] + 1;
+    if (n_batches > 1)
+        n_ready = (n_ready + n_batches - 1) / n_batches;
+    int least = scheduler->runtime->options.batch_share_least;
+    return n_ready > least ? n_ready : least;
+}
+
 static void fill_plain(struct scheduler *scheduler, struct batch *batch)
 {
     struct execution *execution;
-    while ((execution = TAILQ_FIRST(&scheduler->lines[READY_PLAIN])) && can_take(batch, execution))
+    int n_left = share(scheduler);
+    while (n_left-- > 0 && (execution = TAILQ_FIRST(&scheduler->lines[READY_PLAIN])) &&
+           can_take(batch, execution))
         take(scheduler, batch, execution);
     int n_heads = batch_n_members(batch);
     for (int i = 0; i < n_heads; i++)
@@ -492,8 +505,7 @@ static void note_away(struct scheduler *scheduler, const struct fault *fault)
     event_add(scheduler->go, &pause);
 }
 
-/* One connection is asked for at a time for a plain batch: it takes all that is ready when it
- * comes. */
+/* One connection is asked for at a time for a plain batch: it takes its share when it comes. */
 static bool needs_batch(const struct scheduler *scheduler, enum batch_kind kind,
                         enum ready_line line)
 {

@@ -2,6 +2,8 @@
 
 #include "action_run.h"
 #include "execution_lock.h"
+#include "execution_names.h"
+#include "lock_context.h"
 #include "runtime_state.h"
 
 #include <assert.h>
@@ -42,26 +44,60 @@ bool script_protect(struct script *script, script_body_fn *body, void *arg, stru
     return false;
 }
 
+/* ---- what it sees ---- */
+
+static void push_lock(lua_State *L, const struct execution *execution)
+{
+    lua_createtable(L, 0, 2);
+    lua_newtable(L);
+    const char *paths[LOCK_SET_PATHS_MAX];
+    int n_paths = execution_paths(execution, paths);
+    for (int i = 0; i < n_paths; i++) {
+        lua_pushstring(L, paths[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "paths");
+    if (execution->token) {
+        lua_pushinteger(L, execution->token);
+        lua_setfield(L, -2, "token");
+    }
+    script_functions_lock(L);
+}
+
+/* A scope_source_fn. */
+static bool push_name(lua_State *L, const char *name, void *arg)
+{
+    const struct script *script = arg;
+    if (script->locks && lock_context_name(L, name))
+        return true;
+    if (strcmp(name, "data") == 0)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->sealed_ref);
+    else if (strcmp(name, "output") == 0)
+        lua_newtable(L);
+    else if (strcmp(name, "lock") == 0)
+        push_lock(L, script->execution);
+    else
+        return execution_names_push(L, name, script->execution);
+    return true;
+}
+
 /* ---- life ---- */
 
 bool script_new(struct execution *execution, struct region *region, struct batch_rows *rows,
                 struct script **out, struct fault *fault)
 {
-    struct sandbox *sandbox = execution->runtime->sandbox;
     struct script *script = region_take(region, sizeof *script);
     if (!script)
         return fault_no_memory(fault);
     script->execution = execution;
     script->region = region;
     script->rows = rows;
-    script->userdata_ref = script->data_ref = LUA_NOREF;
     script->log_end = &script->log;
     script->events_end = &script->events;
-    if (!scope_new(sandbox, &script->scope, fault) ||
-        !execution_scope(execution, script->scope, fault)) {
-        script_free(script);
+    if (!script_place_take(execution->runtime, &script->place, fault))
         return false;
-    }
+    script->scope = script->place->scope;
+    scope_set_source(script->scope, push_name, script);
     *out = script;
     return true;
 }
@@ -69,7 +105,7 @@ bool script_new(struct execution *execution, struct region *region, struct batch
 static void detach_rows(struct script *script, lua_State *L, void *arg)
 {
     (void)arg;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->rows_ref);
     for (int i = 1; i <= script->n_bound; i++) {
         if (lua_rawgeti(L, -1, i) == LUA_TUSERDATA)
             row_lua_detach(L, lua_gettop(L));
@@ -82,18 +118,15 @@ void script_free(struct script *script)
     struct fault ignored;
     if (!script)
         return;
-    lua_State *L = sandbox_lua(script->execution->runtime->sandbox);
     task_free(script->task);
     script->task = NULL;
     struct action *action = script->action;
     script->action = NULL;
     action_run_release(action);
-    if (script->userdata_ref != LUA_NOREF)
+    if (script->n_bound > 0)
         (void)!script_protect(script, detach_rows, NULL, &ignored);
-    luaL_unref(L, LUA_REGISTRYINDEX, script->userdata_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, script->data_ref);
-    script->userdata_ref = script->data_ref = LUA_NOREF;
-    scope_free(script->scope);
+    script_place_give(script->place, script->n_bound);
+    script->place = NULL;
     script->scope = NULL;
     free(script->bound);
     script->bound = NULL;
@@ -101,15 +134,6 @@ void script_free(struct script *script)
 }
 
 /* ---- data ---- */
-
-static void make_tables(struct script *script, lua_State *L, void *arg)
-{
-    (void)arg;
-    lua_newtable(L);
-    script->userdata_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_newtable(L);
-    script->data_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-}
 
 static struct bound_row *bind_row(struct script *script, struct row *row, int slot,
                                   const char *name)
@@ -138,7 +162,7 @@ void script_push_row(struct script *script, lua_State *L, struct row *row, int s
 {
     for (int i = 0; i < script->n_bound; i++) {
         if (script->bound[i]->change.row == row) { /* one row, one userdata: else changes part */
-            lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+            lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->rows_ref);
             lua_rawgeti(L, -1, i + 1);
             lua_remove(L, -2);
             return;
@@ -148,7 +172,7 @@ void script_push_row(struct script *script, lua_State *L, struct row *row, int s
     if (!bound)
         luaL_error(L, "out of memory");
     row_lua_push(L, &bound->binding);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->rows_ref);
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, script->n_bound);
     lua_pop(L, 1);
@@ -198,7 +222,7 @@ static void bind_row_or_nil(struct script *script, lua_State *L, const struct bo
 
 static void bind_data(struct script *script, lua_State *L, void *arg)
 {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->data_ref);
     for (const struct bound_data *data = arg; data; data = data->next) {
         if (data->plan->declaration->list)
             bind_list(script, L, data);
@@ -212,8 +236,6 @@ bool script_bind(struct script *script, const struct data_plan *plan, int slot, 
     struct bound_data *data = region_take(script->region, sizeof *data);
     if (!data)
         return fault_no_memory(fault);
-    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
-        return false;
     *data = (struct bound_data){.plan = plan, .slot = slot};
     if (!script_protect(script, bind_data, data, fault))
         return false;
@@ -227,58 +249,20 @@ bool script_rebind(struct script *script, struct fault *fault)
     return script_protect(script, bind_data, script->data, fault);
 }
 
-static void offer_names(struct script *script, lua_State *L, void *arg)
-{
-    struct fault *fault = arg;
-    const struct execution *execution = script->execution;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
-    sandbox_seal(L); /* `data.message = {}` would save nothing: it is an error */
-    if (!scope_set_top(script->scope, "data", fault))
-        luaL_error(L, "%s", fault->text);
-    lua_newtable(L);
-    if (!scope_set_top(script->scope, "output", fault))
-        luaL_error(L, "%s", fault->text);
-    lua_createtable(L, 0, 2);
-    lua_newtable(L);
-    const char *paths[LOCK_SET_PATHS_MAX];
-    int n_paths = execution_paths(execution, paths);
-    for (int i = 0; i < n_paths; i++) {
-        lua_pushstring(L, paths[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, "paths");
-    if (execution->token) {
-        lua_pushinteger(L, execution->token);
-        lua_setfield(L, -2, "token");
-    }
-    script_functions_lock(L);
-    if (!scope_set_top(script->scope, "lock", fault))
-        luaL_error(L, "%s", fault->text);
-}
-
 void script_set_read_only(struct script *script, bool read_only)
 {
     for (int i = 0; i < script->n_bound; i++)
         script->bound[i]->binding.read_only = read_only;
 }
 
-static void offer_data(struct script *script, lua_State *L, void *arg)
-{
-    struct fault *fault = arg;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->data_ref);
-    if (!scope_set_top(script->scope, "data", fault))
-        luaL_error(L, "%s", fault->text);
-}
-
 bool script_lock(struct script *script, struct lock_set **out, struct fault *fault)
 {
-    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
-        return false;
-    if (!script_protect(script, offer_data, fault, fault))
-        return false;
+    script->locks = true;
     script_set_read_only(script, true);
     bool ok = execution_lock_in_scope(script->execution, script->scope, out, fault);
     script_set_read_only(script, false);
+    script->locks = false;
+    scope_clear(script->scope); /* what a lock context does to its values is of no effect */
     return ok;
 }
 
@@ -307,16 +291,12 @@ enum script_state script_start(struct script *script, struct fault *fault)
 {
     const struct activity_plan *plan = script->execution->plan;
     bool allowed = true;
-    if (script->data_ref == LUA_NOREF && !script_protect(script, make_tables, NULL, fault))
-        return SCRIPT_FAILED;
-    if (!script_protect(script, offer_names, fault, fault))
-        return SCRIPT_FAILED;
     if (plan->guard) {
         script_set_read_only(script, true);
         bool ok = expression_test(plan->guard, script->scope, &allowed, fault);
         script_set_read_only(script, false);
-        /* vars anew: what a guard does to them is of no effect */
-        if (!ok || !execution_scope(script->execution, script->scope, fault))
+        scope_clear(script->scope); /* what a guard does to its values is of no effect */
+        if (!ok)
             return SCRIPT_FAILED;
     }
     if (!allowed)

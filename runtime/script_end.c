@@ -15,9 +15,7 @@
 static void settle(struct script *script, lua_State *L, void *arg)
 {
     (void)arg;
-    if (script->userdata_ref == LUA_NOREF)
-        return;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, script->userdata_ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, script->place->rows_ref);
     for (int i = 1; i <= script->n_bound; i++) {
         if (lua_rawgeti(L, -1, i) == LUA_TUSERDATA)
             row_lua_settle(L, lua_gettop(L));
@@ -25,9 +23,21 @@ static void settle(struct script *script, lua_State *L, void *arg)
     }
 }
 
+/* Only tables of json columns are settled. */
+static bool has_json(const struct script *script)
+{
+    for (int i = 0; i < script->n_bound; i++) {
+        const struct table *table = script->bound[i]->change.row->table;
+        for (int c = 0; c < table->n_columns; c++)
+            if (table->columns[c].kind == COLUMN_JSON)
+                return true;
+    }
+    return false;
+}
+
 bool script_settle(struct script *script, struct fault *fault)
 {
-    return script_protect(script, settle, NULL, fault);
+    return !has_json(script) || script_protect(script, settle, NULL, fault);
 }
 
 int script_n_changes(const struct script *script)
@@ -53,6 +63,7 @@ void script_refresh(struct script *script)
 
 struct output_request {
     const char *name;
+    bool untouched; /* the script has not even read it */
     json_t *value;
     struct fault *fault;
 };
@@ -69,7 +80,8 @@ static void read_object(struct script *script, lua_State *L, void *arg)
         lua_pop(L, 1);
         scope_push(script->scope, L, request->name);
     }
-    if (lua_isnil(L, -1))
+    request->untouched = lua_isnil(L, -1);
+    if (request->untouched)
         return;
     if (lua_istable(L, -1)) {
         lua_pushnil(L);
@@ -98,34 +110,36 @@ static bool keep_object(const char *name, json_t *object, json_t **out, struct f
     return json_object_size(object) == 0 || check_stored(name, json_incref(object), out, fault);
 }
 
-static bool read_global(struct script *script, const char *name, json_t **out, struct fault *fault)
+static bool read_global(struct script *script, const char *name, json_t **out, bool *untouched,
+                        struct fault *fault)
 {
     struct output_request request = {.name = name, .fault = fault};
     *out = NULL;
     if (!script_protect(script, read_object, &request, fault))
         return false;
+    *untouched = request.untouched;
     return check_stored(name, request.value, out, fault);
 }
 
 bool script_output(struct script *script, json_t **out, struct fault *fault)
 {
+    bool untouched;
     *out = NULL;
     if (script->action)
         return keep_object("output", script->action->output, out, fault);
-    return read_global(script, "output", out, fault);
+    return read_global(script, "output", out, &untouched, fault);
 }
 
 bool script_vars(struct script *script, json_t **out, struct fault *fault)
 {
+    bool untouched = true;
     *out = NULL;
     if (script->action)
         return keep_object("vars", script->action->vars, out, fault);
-    if (!script->task) { /* nothing ran that could have changed them */
-        *out = json_incref(script->execution->instance.vars);
-        return true;
-    }
-    if (!read_global(script, "vars", out, fault))
+    if (script->task && !read_global(script, "vars", out, &untouched, fault))
         return false;
+    if (untouched)
+        *out = json_incref(script->execution->instance.vars);
     if (!*out || json_is_object(*out))
         return true;
     json_decref(*out);

@@ -1,6 +1,7 @@
 /* What script.c (life), script_functions.c (what scripts call) and script_answer.c share. */
 #pragma once
 #include "script.h"
+#include "script_place.h"
 
 struct bound_row {
     struct row_binding binding;
@@ -25,14 +26,14 @@ struct script {
     struct execution *execution;
     struct region *region;
     struct batch_rows *rows;
-    struct scope *scope;
+    struct script_place *place;
+    struct scope *scope; /* of the place */
+    bool locks;          /* its lock context is evaluated */
     struct task *task;
     struct action *action; /* in the place of a task */
     struct bound_row **bound;
     int n_bound, bound_capacity;
     struct bound_data *data;
-    int userdata_ref; /* registry: table of the rows' userdatas, as bound */
-    int data_ref;     /* registry: the table `data` */
     struct script_request request;
     bool asks;
     bool gave_up;  /* fail() was called */

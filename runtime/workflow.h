@@ -18,6 +18,7 @@ struct activity_plan {
     struct expression *guard;        /* NULL = always */
     struct chunk *script;            /* NULL = nothing to run */
     struct expression **rules;       /* as activity->navigation; NULL = always */
+    bool spreads;                    /* learnt, anew each time: see batch_rows_take_spread */
     bool needs_alone;                /* learnt: its script wants a transaction of its own */
     bool needs_lease;                /* learnt: its script asks for lock.token */
 };

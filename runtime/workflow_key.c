@@ -19,16 +19,15 @@ static bool set_new(struct scope *scope, const char *name, json_t *value, struct
     return ok;
 }
 
-static bool fill_scope(struct sandbox *sandbox, struct scope *scope,
-                       const struct activity *activity, const json_t *input, const json_t *data,
-                       struct fault *fault)
+static bool fill_scope(struct scope *scope, const struct activity *activity, const json_t *input,
+                       const json_t *data, struct fault *fault)
 {
+    lock_context_offer(scope);
     return scope_set_json(scope, "input", input, fault) &&
            (!data || scope_set_json(scope, "data", data, fault)) &&
            set_new(scope, "vars", json_object(), fault) &&
            set_new(scope, "activity", json_pack("{s:s}", "name", activity->name), fault) &&
-           set_new(scope, "instance", json_pack("{s:s}", "id", NIL_UUID), fault) &&
-           lock_context_offer(sandbox, scope, fault);
+           set_new(scope, "instance", json_pack("{s:s}", "id", NIL_UUID), fault);
 }
 
 /* Takes the value that the expression left on the stack. */
@@ -50,8 +49,7 @@ static bool evaluate(struct sandbox *sandbox, const struct definition *definitio
     struct scope *scope = NULL;
     struct expression *expression = NULL;
     bool ok = false;
-    if (!scope_new(sandbox, &scope, fault) ||
-        !fill_scope(sandbox, scope, activity, input, data, fault) ||
+    if (!scope_new(sandbox, &scope, fault) || !fill_scope(scope, activity, input, data, fault) ||
         !lock_context_compile(sandbox, definition->file, activity->lock_context, &expression,
                               fault))
         goto done;

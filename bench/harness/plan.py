@@ -90,7 +90,7 @@ class Plan:
     def measure_evaluations(self, n: int) -> None:
         output = process.run([str(self.build / "bench" / "bench_expr"), str(n)],
                              self.database.environment).output
-        found = re.search(r"evaluations, a scope each +(\d+) /s", output)
+        found = re.search(r"evaluations, fresh values each +(\d+) /s", output)
         if not found:
             raise Failed(f"bench_expr says:\n{output}")
         self.evaluations.append(float(found[1]))

@@ -1,6 +1,8 @@
 -- The limits of a transaction before its locks are tried. $1: tag of the host; $2: milliseconds that
 -- a silent client is borne; $3: milliseconds until the published deadline.
 -- statement_timeout is off here: it would cut the wait for a lock. It is set after the grant.
+-- latchkey's statements find rows by their keys, whose arrays are parameters: planning them anew for
+-- each batch costs more than running them, and gives the same plan. See plan_own.sql.
 SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', $2::text, true),
        pg_catalog.set_config('client_connection_check_interval', '1000', true),
@@ -13,4 +15,7 @@ SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('synchronous_commit',
            CASE pg_catalog.current_setting('synchronous_commit')
                WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true),
+       pg_catalog.set_config('latchkey.plan_cache_mode',
+           pg_catalog.current_setting('plan_cache_mode'), true),
+       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
        pg_catalog.current_setting('transaction_isolation')

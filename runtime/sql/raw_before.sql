@@ -1,2 +1,5 @@
--- Before a script's own SQL: its text was checked by this rule of quoting.
-SELECT pg_catalog.set_config('standard_conforming_strings', 'on', true)
+-- Before a script's own SQL: its text was checked by this rule of quoting. It is planned as the session
+-- wants it (see plan_own.sql).
+SELECT pg_catalog.set_config('standard_conforming_strings', 'on', true),
+       pg_catalog.set_config('plan_cache_mode',
+           pg_catalog.current_setting('latchkey.plan_cache_mode'), true)

@@ -7,6 +7,7 @@ int fault_tests(void);
 int json_tests(void);
 int log_tests(void);
 int memory_tests(void);
+int number_text_tests(void);
 int region_tests(void);
 int text_tests(void);
 int utf8_tests(void);

@@ -8,6 +8,7 @@ int main(void)
     n_failed += json_tests();
     n_failed += log_tests();
     n_failed += memory_tests();
+    n_failed += number_text_tests();
     n_failed += region_tests();
     n_failed += text_tests();
     n_failed += utf8_tests();

@@ -136,6 +136,29 @@ static void taking_leaves_an_empty_text_of_the_same_limit(void **state)
     assert_false(text_ok(text, &fault));
 }
 
+static void a_format_is_filled_as_printf_does(void **state)
+{
+    struct text *text = *state;
+    text_addf(text, "%s%s = $%d%%", ", ", "a", -12);
+    assert_string_equal(text_chars(text), ", a = $-12%");
+    text_clear(text);
+    text_addf(text, "no field");
+    text_addf(text, "|%d|%.2f|%s", 1, 1.5, "x");
+    text_addf(text, "|%5d|%.1s", 1, "xyz");
+    assert_string_equal(text_chars(text), "no field|1|1.50|x|    1|x");
+}
+
+static void a_simple_format_stops_at_the_limit(void **state)
+{
+    struct text text;
+    struct fault fault;
+    (void)state;
+    text_init(&text, 4);
+    text_addf(&text, "%s%d", "abc", 12);
+    assert_false(text_ok(&text, &fault));
+    text_done(&text);
+}
+
 #define WITH_TEXT(test) cmocka_unit_test_setup_teardown(test, open_text, close_text)
 
 int text_tests(void)
@@ -149,6 +172,8 @@ int text_tests(void)
         WITH_TEXT(a_huge_length_does_not_wrap_around),
         WITH_TEXT(clearing_forgets_the_content_and_the_failure),
         WITH_TEXT(cutting_goes_back_and_never_forth),
+        WITH_TEXT(a_format_is_filled_as_printf_does),
+        cmocka_unit_test(a_simple_format_stops_at_the_limit),
         WITH_TEXT(taking_leaves_an_empty_text_of_the_same_limit),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

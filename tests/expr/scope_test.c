@@ -1,6 +1,9 @@
 #include "expr_tests.h"
 #include "lua_fixture.h"
 
+#include <lauxlib.h>
+#include <string.h>
+
 static void a_name_is_replaced_when_set_again(void **state)
 {
     struct lua_fixture *fixture = *state;
@@ -74,6 +77,87 @@ static void a_value_is_shared_within_its_scope(void **state)
     assert_runs(fixture, "return output", "{\"x\": 1}");
 }
 
+struct supplier {
+    const json_t *value;
+    int n_asked;
+};
+
+static bool supply(lua_State *L, const char *name, void *arg)
+{
+    struct supplier *supplier = arg;
+    supplier->n_asked++;
+    if (strcmp(name, "broken") == 0)
+        return luaL_error(L, "the source raised");
+    if (strcmp(name, "input") != 0)
+        return false;
+    json_lua_push(L, supplier->value);
+    return true;
+}
+
+static void a_source_is_asked_for_what_is_read(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    lua_State *L = sandbox_lua(fixture->sandbox);
+    struct supplier supplier = {.value = json_pack("{s:i}", "x", 1)};
+    lua_set(fixture, "mine", "3");
+    scope_set_source(fixture->scope, supply, &supplier);
+    assert_evaluates(fixture, "mine + #string.rep('a', 2)", "5");
+    assert_int_equal(supplier.n_asked, 0);
+    scope_push(fixture->scope, L, "input");
+    assert_true(lua_isnil(L, -1));
+    lua_pop(L, 1);
+    assert_evaluates(fixture, "input.x + input.x", "2");
+    assert_runs(fixture, "return input.x", "1");
+    assert_int_equal(supplier.n_asked, 1);
+    assert_evaluates(fixture, "other == nil", "true");
+    assert_evaluation_fails(fixture, "broken", "the source raised");
+    assert_run_fails(fixture, "return broken", "the source raised");
+    scope_set_source(fixture->scope, NULL, NULL);
+    json_decref((json_t *)supplier.value);
+}
+
+static void a_cleared_scope_is_as_new(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    struct supplier supplier = {.value = json_pack("{s:i}", "x", 1)};
+    scope_set_source(fixture->scope, supply, &supplier);
+    lua_set(fixture, "mine", "3");
+    assert_runs(fixture, "input.x = 2 global = 1", "null");
+    assert_evaluates(fixture, "input.x + mine", "5");
+    scope_clear(fixture->scope);
+    assert_evaluates(fixture, "input.x", "1");
+    assert_evaluates(fixture, "mine == nil and global == nil", "true");
+    assert_runs(fixture, "return mine == nil and global == nil and input.x == 1", "true");
+    scope_set_source(fixture->scope, NULL, NULL);
+    json_decref((json_t *)supplier.value);
+}
+
+/* A megabyte of input is not what the expression took. */
+static void what_a_source_makes_counts_for_no_limit(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    struct supplier supplier = {.value = json_array()};
+    for (int i = 0; i < 40000; i++)
+        json_array_append_new((json_t *)supplier.value, json_pack("{s:i}", "x", i));
+    scope_set_source(fixture->scope, supply, &supplier);
+    assert_evaluates(fixture, "#input", "40000");
+    scope_clear(fixture->scope);
+    assert_evaluates(fixture, "(pcall(function() return #input end))", "true");
+    scope_set_source(fixture->scope, NULL, NULL);
+    json_decref((json_t *)supplier.value);
+}
+
+/* The coroutine of a task that ended serves the next: nothing is left on it. */
+static void a_task_sees_nothing_of_the_one_before(void **state)
+{
+    struct lua_fixture *fixture = *state;
+    assert_runs(fixture, "local a, b = 1, {} x = a return a, b, x", "1");
+    assert_run_fails(fixture, "y = 1 error('stopped')", "stopped");
+    assert_runs(fixture, "local a, b return a == nil and b == nil and x == nil and y == nil",
+                "true");
+    assert_runs(fixture, "return select('#', ...)", "1"); /* its environment, and no more */
+}
+
 int scope_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -84,6 +168,10 @@ int scope_tests(void)
         TEST(a_value_can_be_pushed),
         TEST(a_global_of_a_task_does_not_reach_the_scope),
         TEST(a_value_is_shared_within_its_scope),
+        TEST(a_source_is_asked_for_what_is_read),
+        TEST(a_cleared_scope_is_as_new),
+        TEST(what_a_source_makes_counts_for_no_limit),
+        TEST(a_task_sees_nothing_of_the_one_before),
 #undef TEST
     };
     return cmocka_run_group_tests_name("scope", tests, NULL, NULL);

@@ -60,6 +60,21 @@ static void assert_n_transactions(struct runtime_fixture *fixture, int64_t n)
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.commit_mark WHERE NOT void", n);
 }
 
+/* So that the server works on one batch while the host works on another. */
+static void what_is_ready_is_shared_among_the_connections(void **state)
+{
+    enum { SOME = 12, EACH = 4 };
+    struct outcome outcomes[SOME];
+    struct runtime_options options = runtime_fixture_options(*state);
+    options.batch_share_least = EACH;
+    runtime_fixture_tables(*state, TABLES);
+    struct host *host = host_start(*state, &options);
+    run_many(host, *state, JOURNAL("", APPEND), SOME, SOME, outcomes);
+    assert_int_equal(count_outcomes(outcomes, SOME, STATUS_COMPLETED), SOME);
+    assert_n_transactions(*state, SOME / EACH);
+    host_stop(host);
+}
+
 static void assert_log(struct runtime_fixture *fixture, int n, const int *without, int n_without)
 {
     char expected[2048] = "";
@@ -419,6 +434,7 @@ int batch_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(executions_of_one_path_share_a_transaction_in_their_order),
         cmocka_unit_test(executions_of_many_paths_share_a_transaction),
+        cmocka_unit_test(what_is_ready_is_shared_among_the_connections),
         cmocka_unit_test(a_batch_has_no_more_members_than_it_may),
         cmocka_unit_test(a_batch_has_no_more_lock_entries_than_it_may),
         cmocka_unit_test(a_very_large_batch_is_exact),

@@ -163,6 +163,47 @@ static void a_guard_cannot_change_data(void **state)
     host_stop(host);
 }
 
+/* Nor what the script sees beside it. */
+static void what_a_guard_does_to_values_is_of_no_effect(void **state)
+{
+    static const char rest[] = "    guard: |\n"
+                               "      input.id = 2 vars.x = 1\n"
+                               "      return input.id == 2 and vars.x == 1\n"
+                               "    script: output.id = input.id; output.x = vars.x\n";
+    char yaml[1024];
+    struct host *host = start(state);
+    snprintf(yaml, sizeof yaml, "%s%s", COUNTER_HEAD, rest);
+    struct outcome outcome = host_run(host, yaml, "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_string_equal(outcome.output, "{\"id\":1}");
+    host_stop(host);
+}
+
+/* Places are lent again: many runs, one after the other and side by side. */
+static void no_run_sees_what_another_left(void **state)
+{
+    enum { N = 40 };
+    static const char script[] =
+        "if leak or output.n or vars.n or data.extra or lock.mine then fail('leak') end "
+        "leak = 1; output.n = input.id; vars.n = 1; rawset(_ENV, 'math', 1); "
+        "data.c.n = data.c.n + 1";
+    struct outcome outcomes[N];
+    struct host *host = start(state);
+    char yaml[1024];
+    snprintf(yaml, sizeof yaml, "%s    script: |\n      %s\n", COUNTER_HEAD, script);
+    struct workflow *workflow = host_publish(host, yaml);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++)
+            host_submit(host, workflow, i % 2 ? "{\"id\":1}" : "{\"id\":2}", &outcomes[i]);
+        runtime_fixture_wait(*state);
+        assert_int_equal(count_outcomes(outcomes, N, STATUS_COMPLETED), N);
+        assert_string_equal(outcomes[0].output, "{\"n\":2}");
+        assert_string_equal(outcomes[1].output, "{\"n\":1}");
+    }
+    assert_sql_int(*state, "SELECT sum(n) FROM counter WHERE id IN (1, 2)", 2 * N);
+    host_stop(host);
+}
+
 static void a_required_row_that_is_not_there_is_missing(void **state)
 {
     struct host *host = start(state);
@@ -509,6 +550,8 @@ int outcome_tests(void)
         cmocka_unit_test(a_false_guard_blocks),
         cmocka_unit_test(a_guard_that_fails_is_told_with_its_place),
         cmocka_unit_test(a_guard_cannot_change_data),
+        cmocka_unit_test(what_a_guard_does_to_values_is_of_no_effect),
+        cmocka_unit_test(no_run_sees_what_another_left),
         cmocka_unit_test(a_required_row_that_is_not_there_is_missing),
         cmocka_unit_test(a_row_that_is_not_required_may_be_nil),
         cmocka_unit_test(input_of_a_wrong_type_is_invalid),

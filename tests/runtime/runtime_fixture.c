@@ -4,6 +4,7 @@
 #include "definition_read.h"
 
 #include <event2/event.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ struct runtime_options runtime_fixture_options(const struct runtime_fixture *fix
 {
     struct runtime_options options = runtime_default_options();
     options.conninfo = fixture->conninfo;
+    options.batch_share_least = INT_MAX; /* batches at their largest: neighbours meet */
     return options;
 }
 

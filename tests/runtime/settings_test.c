@@ -149,6 +149,56 @@ static void a_weaker_one_that_is_not_off_is_kept(void **state)
     see_setting(*state, "synchronous_commit = local", "local");
 }
 
+/* latchkey asks for generic plans of its own statements; what the application wrote is planned as
+ * the session wants it: a script's SQL, and what a trigger does. */
+static void the_way_of_planning_is_kept_for_the_application(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {
+        .name = "asks",
+        .script = "output.s = sql(\"select current_setting('plan_cache_mode') as s\")[1].s"};
+    struct recipe plain = {.name = "plain"};
+    set_default(stage, "plan_cache_mode = force_custom_plan");
+    fixture_exec(stage->conn,
+                 "CREATE TABLE seen (mode text);"
+                 "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " INSERT INTO seen VALUES (current_setting('plan_cache_mode')); RETURN NEW;"
+                 " END $$;"
+                 "CREATE TRIGGER look BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION "
+                 "look()");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct ending ending = peer_run(&peer, peer_publish(&peer, &recipe), "{\"id\":1}");
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_string_equal(ending.output, "{\"s\": \"force_custom_plan\"}");
+    assert_int_equal(peer_run(&peer, peer_publish(&peer, &plain), "{\"id\":1}").status,
+                     STATUS_COMPLETED);
+    assert_int_equal(
+        fixture_int(stage->conn, "SELECT count(*) FROM seen WHERE mode = 'force_custom_plan'"), 1);
+    peer_close(&peer);
+    fixture_exec(stage->conn,
+                 "DROP TRIGGER look ON counter; DROP FUNCTION look(); DROP TABLE seen");
+}
+
+static void statements_of_a_batch_are_planned_once(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe plain = {.name = "plain"};
+    struct recipe looks = {
+        .name = "looks",
+        .script = "output.n = sql(\"select count(*) as n from pg_prepared_statements where "
+                  "custom_plans > 0 and statement like '%counter%'\")[1].n"};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &plain);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(peer_run(&peer, workflow, "{\"id\":1}").status, STATUS_COMPLETED);
+    struct ending ending = peer_run(&peer, peer_publish(&peer, &looks), "{\"id\":1}");
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_string_equal(ending.output, "{\"n\": 0}");
+    peer_close(&peer);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int settings_tests(void)
@@ -162,6 +212,8 @@ int settings_tests(void)
         TEST(synchronous_commit_off_is_raised),
         TEST(a_stronger_synchronous_commit_is_kept),
         TEST(a_weaker_one_that_is_not_off_is_kept),
+        TEST(the_way_of_planning_is_kept_for_the_application),
+        TEST(statements_of_a_batch_are_planned_once),
     };
     return cmocka_run_group_tests_name("settings", tests, stage_open, stage_close);
 }
