@@ -39,7 +39,7 @@ static bool ask_again(const struct key_follow *follow)
 static void on_done(const struct result *result, void *arg)
 {
     struct key_follow *follow = arg;
-    bool raced = result->status == STATUS_BLOCKED && result->attempts == 0;
+    bool raced = result->status == STATUS_BLOCKED && (result->attempts == 0 || result->overtaken);
     if ((!raced || !ask_again(follow)) && follow->done)
         follow->done(result, follow->arg);
     free_follow(follow);

@@ -131,6 +131,30 @@ static void many_at_once_are_one(void **state)
     host_stop(hosts[1]);
 }
 
+/* What a script does outside of its transaction is not done twice either: the second waits for the
+ * lock of the key before it runs anything. */
+static void the_second_does_not_even_begin(void **state)
+{
+    struct outcome first, second;
+    struct host *one = start(state), *two = another(state);
+    const char yaml[] = "workflow: count\n"
+                        "input: {id: integer}\n"
+                        "start: add\n"
+                        "activities:\n"
+                        "  add: {script: \"sql(\\\"select nextval('runs')\\\") sleep(0.5)\"}\n";
+    struct workflow *here = host_publish(one, yaml), *there = host_publish(two, yaml);
+    fixture_exec(((struct runtime_fixture *)*state)->sql, "CREATE SEQUENCE runs");
+    host_submit_keyed(one, here, "{\"id\":1}", "k", &first);
+    host_submit_keyed(two, there, "{\"id\":1}", "k", &second);
+    runtime_fixture_wait(*state);
+    assert_outcome(&first, STATUS_COMPLETED, "");
+    assert_outcome(&second, STATUS_COMPLETED, "");
+    assert_int_equal(first.replayed + second.replayed, 1);
+    assert_sql_int(*state, "SELECT last_value FROM runs", 1);
+    host_stop(one);
+    host_stop(two);
+}
+
 static void what_kept_nothing_is_not_recorded(void **state)
 {
     struct outcome outcome;
@@ -395,6 +419,7 @@ int idempotency_tests(void)
         cmocka_unit_test(another_input_is_invalid),
         cmocka_unit_test(a_wrong_key_is_invalid),
         cmocka_unit_test(many_at_once_are_one),
+        cmocka_unit_test(the_second_does_not_even_begin),
         cmocka_unit_test(what_kept_nothing_is_not_recorded),
         cmocka_unit_test(who_comes_while_it_runs_waits_for_the_answer),
         cmocka_unit_test(an_instance_that_stopped_is_gone_on_with),
