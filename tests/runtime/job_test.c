@@ -168,26 +168,36 @@ static void a_job_that_was_taken_away_is_left_alone(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct host *host = start(state);
-    struct workflow *workflow = host_publish(host, COUNTING("count", "", ""));
+    struct workflow *workflow =
+        host_publish(host, COUNTING("count", "", "sql(\"select nextval('runs')\")"));
     PGconn *other = fixture_connect(fixture->conninfo);
+    fixture_exec(fixture->sql, "CREATE SEQUENCE runs");
     fixture_exec(other, "BEGIN; SELECT latchkey.lock('counter/1')");
     host_enqueue(host, workflow, "{\"id\":1}", 0, &outcome);
     host_work(host);
     runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job WHERE claimed_by IS NOT NULL",
                           1);
     fixture_exec(fixture->sql,
-                 "INSERT INTO latchkey.host (process, name, pid) VALUES ('" DEAD_PROCESS
-                 "', 'x', 1);"
-                 "UPDATE latchkey.job SET claimed_by = '" DEAD_PROCESS "', "
-                 "claimed_until = clock_timestamp() + interval '1 minute'");
+                 "INSERT INTO latchkey.host (process, name, pid, beat_at) VALUES ('" DEAD_PROCESS
+                 "', 'x', 1, clock_timestamp() + interval '1 hour')");
+    /* never waits for the row: the host that holds it runs in this very thread */
+    runtime_fixture_until(fixture,
+                          "WITH taken AS (UPDATE latchkey.job SET claimed_by = '" DEAD_PROCESS "', "
+                          "claimed_until = clock_timestamp() + interval '1 minute' WHERE id IN "
+                          "(SELECT id FROM latchkey.job FOR UPDATE SKIP LOCKED) RETURNING 1) "
+                          "SELECT count(*) FROM taken",
+                          1);
     PQfinish(other);
     runtime_fixture_turn(fixture, 500);
     assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 0);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.execution", 0);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.job", 1);
     /* that one falls silent: the job comes back, alone */
+    fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp() - interval "
+                               "'1 hour' WHERE process = '" DEAD_PROCESS "'");
     runtime_fixture_until(fixture, "SELECT count(*) FROM latchkey.job", 0);
     assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    assert_sql_int(fixture, "SELECT last_value FROM runs", 1); /* here it did not even begin */
     host_stop(host);
 }
 
@@ -255,6 +265,15 @@ static void a_living_host_keeps_its_instances(void **state)
     host_stop(two);
 }
 
+static void add_running_two(struct runtime_fixture *fixture, const char *id, const char *process)
+{
+    fixture_execf(fixture->sql,
+                  "INSERT INTO latchkey.instance (id, workflow, version, activity, status, input, "
+                  "vars, steps, process) VALUES ('%s', 'two', 1, 'more', 'running', '{\"id\": 1}', "
+                  "'{\"x\": 1}', 1, '%s')",
+                  id, process);
+}
+
 /* After a time without a database every host's last beat is old. Nobody is dead. */
 static void who_was_silent_himself_judges_nobody(void **state)
 {
@@ -265,36 +284,40 @@ static void who_was_silent_himself_judges_nobody(void **state)
     runtime_fixture_tables(fixture, tables);
     assert_true(pg_proxy_start(options.conninfo, &proxy, &fault));
     options.conninfo = pg_proxy_conninfo(proxy);
-    options.ownership_us = 4 * 1000 * 1000;
+    options.ownership_us = 8 * 1000 * 1000;
     struct host *host = host_start(fixture, &options);
     host_publish(host, TWO_STEPS);
-    fixture_exec(fixture->sql,
-                 "INSERT INTO latchkey.host (process, name, pid, beat_at) VALUES ('" DEAD_PROCESS
-                 "', 'x', 1, clock_timestamp() + interval '5 s');"
-                 "INSERT INTO latchkey.instance (id, workflow, version, activity, status, input, "
-                 "vars, steps, process) VALUES ('01234567-89ab-7cde-8f01-000000000001', 'two', 1, "
-                 "'more', 'running', '{\"id\": 1}', '{\"x\": 1}', 1, '" DEAD_PROCESS "')");
+    add_running_two(fixture, "01234567-89ab-7cde-8f01-000000000001",
+                    "01234567-89ab-7cde-8f01-000000000099");
     host_work(host);
-    runtime_fixture_turn(fixture, 3500); /* it has beaten more than twice */
+    /* it judges by now */
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
     pg_proxy_set_away(proxy, true);
     pg_proxy_cut(proxy);
-    fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp()");
-    runtime_fixture_turn(fixture, 4500);
+    fixture_exec(fixture->sql,
+                 "INSERT INTO latchkey.host (process, name, pid, beat_at) VALUES ('" DEAD_PROCESS
+                 "', 'x', 1, clock_timestamp() - interval '10 s')");
+    add_running_two(fixture, "01234567-89ab-7cde-8f01-000000000002", DEAD_PROCESS);
+    runtime_fixture_turn(fixture, 5500);
     pg_proxy_set_away(proxy, false);
     runtime_fixture_until(fixture,
                           "SELECT count(*) FROM latchkey.host WHERE process <> '" DEAD_PROCESS
-                          "' AND beat_at > clock_timestamp() - interval '2 seconds'",
+                          "' AND beat_at > clock_timestamp() - interval '4 s'",
                           1);
     runtime_fixture_turn(fixture, 300);
-    assert_sql_int(fixture, "SELECT state_version FROM latchkey.instance", 1);
     /* the other one is back too */
     fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp() + interval "
-                               "'2 s' WHERE process = '" DEAD_PROCESS "'");
+                               "'1 minute' WHERE process = '" DEAD_PROCESS "'");
     runtime_fixture_turn(fixture, 2500);
-    assert_sql_int(fixture, "SELECT state_version FROM latchkey.instance", 1);
+    assert_sql_int(fixture,
+                   "SELECT state_version FROM latchkey.instance WHERE process = '" DEAD_PROCESS "'",
+                   1);
     /* and falls silent for good */
+    fixture_exec(fixture->sql, "UPDATE latchkey.host SET beat_at = clock_timestamp() - interval "
+                               "'10 s' WHERE process = '" DEAD_PROCESS "'");
     runtime_fixture_until(fixture,
-                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 2);
     host_stop(host);
     pg_proxy_stop(proxy);
 }
