@@ -98,10 +98,11 @@ const struct command_row commands[] = {
      "psql     starts it and opens psql; arguments after -- go to psql",
      command_db},
     {COMMAND_DEMO, "demo", "[NAME]", 0, 1, "show a sample with and without locks",
-     "Runs the variants of a sample over several host processes and prints what went wrong. Uses\n"
-     "an embedded PostgreSQL of its own and removes it afterwards, unless a database is named. "
-     "The\n"
-     "samples are message-read, which is the default, invoice-payment and package-latest.",
+     "Runs the variants of a sample over several host processes and prints what went wrong, or "
+     "its\n"
+     "steps and what each was told. Uses an embedded PostgreSQL of its own and removes it\n"
+     "afterwards, unless a database is named. The samples are message-read, which is the default,\n"
+     "invoice-payment, package-latest and two-hosts.",
      command_demo},
     {COMMAND_HELP, "help", "[COMMAND]", 0, 1, "show this, or help on a command",
      "Shows the commands, or the options of one.", command_help},

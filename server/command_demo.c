@@ -196,7 +196,7 @@ int command_demo(const struct command_line *line)
     signal(SIGHUP, SIG_IGN);
     command_say(line, "%s", sample->words);
     if (demo_place_open(line, base, &place, &fault))
-        exit_code = play(line, &place, sample);
+        exit_code = sample->play ? sample->play(line, &place) : play(line, &place, sample);
     else
         exit_code = command_fail(&fault);
     demo_place_close(&place);

@@ -1,5 +1,6 @@
 #include "demo_sample.h"
 
+#include "demo_two_hosts.h"
 #include "spelling.h"
 #include "text.h"
 
@@ -76,6 +77,13 @@ const struct demo_sample demo_samples[] = {
         .wrong_name = "wrong",
         .wrong = "SELECT count(*) FROM package_checked WHERE wrong <> '{}' AND $1::bigint >= 0",
         .variants = package_latest,
+    },
+    {
+        .name = "two-hosts",
+        .words = "Two hosts send messages to one workflow, each with an older picture of it than "
+                 "is true.\n"
+                 "Each step is a process of its own, which keeps nothing.",
+        .play = demo_two_hosts_play,
     },
     {.name = NULL},
 };

@@ -1,11 +1,18 @@
 /*
  * The samples that `demo` shows: a folder of samples/ and a row here. The folder has a schema.sql,
- * may have a check.sql, which is loaded after it, and a definition for each variant.
+ * may have a check.sql, which is loaded after it, and a definition for each variant; or it is
+ * played in a way of its own.
  */
 #pragma once
 #include "fault.h"
 
 #include <stdint.h>
+
+struct command_line;
+struct demo_place;
+
+/* Plays a sample in a way of its own, from loading its tables on. Returns the exit code. */
+typedef int demo_play_fn(const struct command_line *line, struct demo_place *place);
 
 struct demo_variant {
     const char *file;
@@ -17,6 +24,7 @@ struct demo_variant {
 struct demo_sample {
     const char *name; /* the folder's */
     const char *words;
+    demo_play_fn *play; /* NULL = its variants, by what follows */
     int n_hosts;
     int concurrency;    /* of all together */
     const char *vary;   /* "name=1..10", or NULL */

@@ -4,6 +4,7 @@
 #include "text.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 enum {
     KINDS = 5,
     TEXT_BYTES_MAX = 1 << 20,
+    JOBS_MS = 300 * 1000,
 };
 
 static const char *const kinds[KINDS] = {"upload", "unlist", "relist", "soft-delete",
@@ -153,15 +155,11 @@ static int64_t n_checked(const struct sample_database *database)
     return fixture_int(database->conn, "SELECT count(*) FROM package_checked");
 }
 
-void package_changes_run(const struct sample_database *database,
-                         const struct package_changes *changes)
+static void write_inputs(const struct sample_database *database,
+                         const struct package_changes *changes,
+                         char inputs[KINDS][SAMPLE_PATH_BYTES])
 {
-    struct program programs[KINDS];
-    char inputs[KINDS][SAMPLE_PATH_BYTES];
-    json_int_t completed = 0;
     uint64_t state = 4;
-    upload_first(database, changes);
-    int64_t checked_before = n_checked(database);
     for (int kind = 0; kind < KINDS; kind++) {
         struct text text;
         char name[64];
@@ -172,11 +170,107 @@ void package_changes_run(const struct sample_database *database,
         snprintf(name, sizeof name, "%s.ndjson", kinds[kind]);
         write_text(database, name, &text, inputs[kind]);
     }
+}
+
+/* Runs all kinds of changes at once; returns how many were completed. */
+static json_int_t run_kinds(const struct sample_database *database,
+                            const struct package_changes *changes)
+{
+    struct program programs[KINDS];
+    char inputs[KINDS][SAMPLE_PATH_BYTES];
+    json_int_t completed = 0;
+    write_inputs(database, changes, inputs);
     for (int kind = 0; kind < KINDS; kind++)
         start_kind(database, changes, kinds[kind], inputs[kind], &programs[kind]);
     for (int kind = 0; kind < KINDS; kind++)
         completed += end_kind(changes, &programs[kind]);
-    if (changes->locked && !changes->as_jobs) {
+    return completed;
+}
+
+/* ---- as jobs ---- */
+
+static void await_hosts_that_wait(const struct sample_database *database)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "SELECT count(DISTINCT application_name) >= %d FROM pg_locks"
+             " JOIN pg_stat_activity USING (pid) WHERE NOT granted AND locktype = 'advisory'"
+             " AND objsubid = 1 AND datname = current_database()",
+             PACKAGE_JOB_HOSTS);
+    fixture_eventually_true(database->conn, sql, JOBS_MS);
+}
+
+/* Of the queued changes that came to their end. */
+static int64_t n_ended(const struct sample_database *database, const char *what)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "SELECT count(%s) FROM latchkey.execution e"
+             " JOIN queued_package_change q ON q.id = e.instance"
+             " WHERE status IN ('completed', 'blocked')",
+             what);
+    return fixture_int(database->conn, sql);
+}
+
+static void expect_jobs_done(const struct sample_database *database, int64_t n_changes)
+{
+    char reasons[1024];
+    fixture_text(database->conn,
+                 "SELECT coalesce(string_agg(DISTINCT status || ': ' || coalesce(reason, ''),"
+                 " '; '), '') FROM latchkey.execution"
+                 " WHERE status NOT IN ('completed', 'blocked', 'locked', 'expired')",
+                 reasons, sizeof reasons);
+    assert_string_equal(reasons, "");
+    assert_int_equal(n_ended(database, "*"), n_changes); /* none of them twice */
+    assert_int_equal(n_ended(database, "DISTINCT e.instance"), n_changes);
+    assert_true(n_ended(database, "DISTINCT e.process") >= PACKAGE_JOB_HOSTS);
+}
+
+/* All packages are locked until every host has a job that wants one, so all begin at once. */
+static json_int_t run_jobs(const struct sample_database *database,
+                           const struct package_changes *changes)
+{
+    struct program hosts[PACKAGE_JOB_HOSTS];
+    PGconn *holder = fixture_connect(database->conninfo);
+    fixture_exec(holder, "BEGIN ISOLATION LEVEL READ COMMITTED;"
+                         "SELECT latchkey.lock('package')");
+    assert_int_equal(run_kinds(database, changes), 0);
+    fixture_exec(database->conn, "CREATE TABLE queued_package_change AS"
+                                 " SELECT instance AS id FROM latchkey.job");
+    int64_t n_changes = fixture_int(database->conn, "SELECT count(*) FROM queued_package_change");
+    assert_int_equal(n_changes, PACKAGE_CHANGES);
+    for (int i = 0; i < PACKAGE_JOB_HOSTS; i++)
+        program_start(&hosts[i], (const char *const[]){"serve", "--listen", "none", "--workers",
+                                                       "16", "--pool", "6", "--quiet", NULL});
+    await_hosts_that_wait(database);
+    fixture_exec(holder, "COMMIT");
+    PQfinish(holder);
+    fixture_eventually_true(database->conn, "SELECT count(*) = 0 FROM latchkey.job WHERE NOT dead",
+                            JOBS_MS);
+    assert_int_equal(fixture_int(database->conn, "SELECT count(*) FROM latchkey.job"), 0);
+    for (int i = 0; i < PACKAGE_JOB_HOSTS; i++)
+        kill(hosts[i].pid, SIGTERM);
+    for (int i = 0; i < PACKAGE_JOB_HOSTS; i++) {
+        program_wait(&hosts[i]);
+        program_expect(&hosts[i], 0);
+        program_done(&hosts[i]);
+    }
+    expect_jobs_done(database, n_changes);
+    return fixture_int(database->conn, "SELECT count(*) FROM latchkey.execution e"
+                                       " JOIN queued_package_change q ON q.id = e.instance"
+                                       " WHERE status = 'completed'");
+}
+
+/* ---- all together ---- */
+
+void package_changes_run(const struct sample_database *database,
+                         const struct package_changes *changes)
+{
+    upload_first(database, changes);
+    int64_t checked_before = n_checked(database);
+    json_int_t completed =
+        changes->as_jobs ? run_jobs(database, changes) : run_kinds(database, changes);
+    if (changes->locked) {
         assert_true(completed > 0);
         assert_int_equal(n_checked(database) - checked_before, completed);
     }

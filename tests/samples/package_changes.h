@@ -8,16 +8,17 @@
 struct package_changes {
     int n_packages;
     bool locked;  /* by the sample's definitions; otherwise by them without their locks */
-    bool as_jobs; /* with run --queue, and whoever has called then waits for the jobs */
+    bool as_jobs; /* with run --queue, while hosts of `serve` take the jobs */
 };
 
 enum {
     PACKAGE_CHANGES = 200,
     PACKAGE_CHANGE_HOSTS = 4, /* for each kind of change */
+    PACKAGE_JOB_HOSTS = 3,    /* for all jobs */
 };
 
-/* Runs them all. Fails the test unless each ended completed or blocked (with the lock; without it
- * anything may happen) and each completed one was checked at its commit. */
+/* Runs them all, and jobs to their end. Fails the test unless each ended completed or blocked (with
+ * the lock; without it anything may happen) and each completed one was checked at its commit. */
 void package_changes_run(const struct sample_database *database,
                          const struct package_changes *changes);
 

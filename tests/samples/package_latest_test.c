@@ -224,6 +224,22 @@ static void changes_of_many_packages_keep_their_flags_right(void **state)
     assert_int_equal(package_changes_wrong(database), 0);
 }
 
+static void as_jobs_the_changes_of_one_package_keep_its_flags_right(void **state)
+{
+    struct sample_database *database = *state;
+    package_changes_run(
+        database, &(struct package_changes){.n_packages = 1, .locked = true, .as_jobs = true});
+    assert_int_equal(package_changes_wrong(database), 0);
+}
+
+static void as_jobs_the_changes_of_many_packages_keep_their_flags_right(void **state)
+{
+    struct sample_database *database = *state;
+    package_changes_run(
+        database, &(struct package_changes){.n_packages = 20, .locked = true, .as_jobs = true});
+    assert_int_equal(package_changes_wrong(database), 0);
+}
+
 static void without_locks_the_same_changes_spoil_them(void **state)
 {
     struct sample_database *database = *state;
@@ -294,6 +310,8 @@ int package_latest_tests(void)
         TEST(what_is_no_semantic_version_is_refused),
         TEST(changes_of_one_package_keep_its_flags_right),
         TEST(changes_of_many_packages_keep_their_flags_right),
+        TEST(as_jobs_the_changes_of_one_package_keep_its_flags_right),
+        TEST(as_jobs_the_changes_of_many_packages_keep_their_flags_right),
         TEST(without_locks_the_same_changes_spoil_them),
         TEST(first_uploads_at_once_keep_the_flags_right),
         TEST(other_packages_do_not_wait),

@@ -4,3 +4,4 @@
 int invoice_payment_tests(void);
 int package_latest_tests(void);
 int package_race_tests(void);
+int two_hosts_tests(void);

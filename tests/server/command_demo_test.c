@@ -101,13 +101,32 @@ static void the_other_samples_are_right_with_their_locks(void **state)
     }
 }
 
+static void two_hosts_are_told_the_true_state(void **state)
+{
+    static const char *const statuses[] = {"idle", "idle", "idle", "completed", "blocked"};
+    struct message_database *database = *state;
+    int64_t before = fixture_int(database->conn, "SELECT count(*) FROM pg_namespace");
+    json_t *steps = program_answer(0, "demo", "two-hosts", "--json", "--quiet");
+    assert_int_equal(json_array_size(steps), 5);
+    for (size_t i = 0; i < 5; i++) {
+        const json_t *step = json_array_get(steps, i);
+        assert_string_equal(program_member(step, "status"), statuses[i]);
+        assert_string_equal(program_member(step, "id"),
+                            program_member(json_array_get(steps, 0), "id"));
+        assert_int_equal(json_integer_value(json_object_get(step, "exit_code")), i == 4 ? 4 : 0);
+    }
+    assert_non_null(strstr(program_member(json_array_get(steps, 4), "reason"), "completed"));
+    json_decref(steps);
+    assert_int_equal(fixture_int(database->conn, "SELECT count(*) FROM pg_namespace"), before);
+}
+
 static void an_unknown_sample_is_told_which_there_are(void **state)
 {
     struct program program;
     (void)state;
     program_run(&program, "demo", "nothing-like-it");
     program_expect(&program, 2);
-    program_expect_err(&program, "message-read, invoice-payment, package-latest");
+    program_expect_err(&program, "message-read, invoice-payment, package-latest, two-hosts");
     program_done(&program);
     program_run(&program, "demo", "invoice-payments");
     program_expect(&program, 2);
@@ -123,6 +142,7 @@ int command_demo_tests(void)
         TEST(it_plays_in_schemas_of_its_own_and_removes_them),
         TEST(without_a_database_it_starts_and_removes_its_own),
         TEST(the_other_samples_are_right_with_their_locks),
+        TEST(two_hosts_are_told_the_true_state),
         TEST(an_unknown_sample_is_told_which_there_are),
     };
     return cmocka_run_group_tests_name("command_demo", tests, NULL, NULL);
