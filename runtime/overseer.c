@@ -62,18 +62,16 @@ static void add_beat(const struct overseer *overseer, struct pg_pipeline *pipeli
     pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_BEAT, 3, beat);
 }
 
-bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn, struct fault *fault)
+bool overseer_beat_first(struct overseer *overseer, struct pg_conn *conn, pg_answer_fn *done,
+                         void *arg, struct fault *fault)
 {
-    struct pg_answer answer;
     pg_pipeline_clear(overseer->pipeline);
     pg_pipeline_begin(overseer->pipeline);
     add_beat(overseer, overseer->pipeline);
     pg_pipeline_commit(overseer->pipeline);
-    if (!pg_conn_call(overseer->runtime->base, conn, overseer->pipeline, ANSWER_US, &answer, fault))
-        return false;
+    overseer->stopped = false;
     overseer->beat_us = clock_monotonic_us();
-    pg_answer_done(&answer);
-    return true;
+    return pg_conn_send(conn, overseer->pipeline, ANSWER_US, done, arg, fault);
 }
 
 /* Less than the time of ownership: if nobody could be heard since, the beats of the others, and the
