@@ -110,10 +110,7 @@ void overseer_stop(struct overseer *overseer)
     event_del(overseer->timer);
     if (overseer->request)
         pg_pool_cancel(overseer->request);
-    if (overseer->conn)
-        pg_pool_give(overseer->runtime->pool, overseer->conn);
     overseer->request = NULL;
-    overseer->conn = NULL;
 }
 
 static void on_looked(struct pg_answer *answer, void *arg)

@@ -28,6 +28,7 @@ int64_t overseer_judgement_us(const struct overseer *overseer);
  * may not judge. */
 int64_t overseer_silence_ms(const struct overseer *overseer);
 
-/* No more beats. */
+/* No more beats. One that is under way keeps the reserved connection to its end, so that what goes
+ * over that connection later is later in the database too. */
 void overseer_stop(struct overseer *overseer);
 void overseer_free(struct overseer *overseer);

@@ -91,6 +91,47 @@ static void the_loop_turns_while_a_start_waits_for_the_database(void **state)
     latchkey_free(host);
 }
 
+static void on_stopped(struct latchkey *host, void *arg)
+{
+    bool *stopped = arg;
+    assert_false(*stopped);
+    assert_non_null(host);
+    *stopped = true;
+}
+
+/* In the middle of the migrations, by a stop and by none. */
+static void a_start_that_waits_for_the_database_may_be_given_up(void **state)
+{
+    struct desk *desk = *state;
+    fixture_exec(desk->sql, "BEGIN; SELECT pg_advisory_xact_lock("
+                            "hashtextextended('latchkey migration of latchkey', 0))");
+    for (int i = 0; i < 2; i++) {
+        struct latchkey *host = desk_host(desk);
+        struct word started = {0};
+        struct answer answer = {0};
+        OK(latchkey_start(host, on_started, &started, &why));
+        OK(latchkey_submit(host, "counting", NULL, NULL, on_answer, &answer, &why));
+        for (int j = 0; j < 6000 && !fixture_int(desk->sql, "SELECT count(*) FROM pg_locks WHERE "
+                                                            "locktype = 'advisory' AND NOT granted "
+                                                            "AND database = (SELECT oid FROM "
+                                                            "pg_database WHERE datname = "
+                                                            "current_database())");
+             j++)
+            desk_turn(desk, 10);
+        if (i == 0) {
+            bool stopped = false;
+            OK(latchkey_stop(host, 60000, on_stopped, &stopped, &why));
+            desk_wait(desk, &stopped);
+            assert_int_equal(answer.status, LATCHKEY_FAILED);
+        }
+        assert_false(started.told);
+        latchkey_free(host);
+        assert_true(started.told && answer.told);
+        assert_int_equal(started.fault.kind, LATCHKEY_FAULT_CANCELLED);
+    }
+    fixture_exec(desk->sql, "ROLLBACK");
+}
+
 /* libevent refuses to run a loop inside its own callback: what would wait there could not. */
 struct inside {
     struct desk *desk;
@@ -218,14 +259,6 @@ static void two_hosts_of_different_schemas_know_nothing_of_each_other(void **sta
     assert_int_equal(desk_run(desk, two, "counting", "{\"id\":1}").status, LATCHKEY_COMPLETED);
     latchkey_free(one);
     latchkey_free(two);
-}
-
-static void on_stopped(struct latchkey *host, void *arg)
-{
-    bool *stopped = arg;
-    assert_false(*stopped);
-    assert_non_null(host);
-    *stopped = true;
 }
 
 static void an_orderly_stop_lets_finish_what_runs(void **state)
@@ -360,6 +393,7 @@ int host_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(options_are_checked, desk_clear),
         cmocka_unit_test_setup(the_loop_turns_while_a_start_waits_for_the_database, desk_clear),
+        cmocka_unit_test_setup(a_start_that_waits_for_the_database_may_be_given_up, desk_clear),
         cmocka_unit_test_setup(a_whole_life_passes_inside_callbacks, desk_clear),
         cmocka_unit_test_setup(a_start_that_fails_is_told_with_what_waits_for_it, desk_clear),
         cmocka_unit_test_setup(two_hosts_in_one_process_exclude_each_other, desk_clear),
