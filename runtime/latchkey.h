@@ -241,6 +241,7 @@ struct latchkey_result {
     const char *reason;          /**< one sentence with the place; "" if there is none */
     const char *const *paths;    /**< lock paths in their order, n_paths of them */
     int n_paths;                 /**< how many paths there are */
+    int64_t token;               /**< of the lease that it held; 0 = it held none */
     int64_t waited_us;           /**< until the locks were had, or given up */
     int64_t held_us;             /**< how long they were held */
     int attempts;                /**< how often it was tried */
