@@ -2,16 +2,28 @@
  * Nothing to do is the usual case: one round trip, no lock. Otherwise everything happens in one
  * transaction under the lock, and what is recorded is read again there, since another host may
  * have been first.
+ *
+ *   look --> begin --> prepare_schema --> apply --> told
+ *     \__complete__\___________any failure____\--> roll_back --> told
  */
 #include "migration.h"
 
 #include "database_sql.h"
+#include "text.h"
 
+#include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct run {
-    struct event_base *base;
+/* Quotes a script: no migration may have it in its text. */
+#define SCRIPT_QUOTE "$latchkey_migration$"
+
+enum {
+    SCRIPT_BYTES_MAX = 1 << 20,
+};
+
+struct migration {
     struct pg_conn *conn;
     const char *schema;
     const struct sql_text *const *lists;
@@ -19,6 +31,9 @@ struct run {
     struct pg_pipeline *pipeline;
     PGresult *recorded; /* rows of names; NULL while there is no table of them */
     int n_applied;
+    struct fault fault; /* why it is rolled back */
+    migration_done_fn *done;
+    void *arg;
 };
 
 static bool check_version(int version, struct fault *fault)
@@ -37,7 +52,7 @@ static bool check_version(int version, struct fault *fault)
 
 /* ---- what is recorded ---- */
 
-static bool is_recorded(const struct run *run, const char *name)
+static bool is_recorded(const struct migration *run, const char *name)
 {
     for (int i = 0; run->recorded && i < PQntuples(run->recorded); i++)
         if (strcmp(PQgetvalue(run->recorded, i, 0), name) == 0)
@@ -45,7 +60,7 @@ static bool is_recorded(const struct run *run, const char *name)
     return false;
 }
 
-static bool is_ours(const struct run *run, const char *name)
+static bool is_ours(const struct migration *run, const char *name)
 {
     for (int i = 0; i < run->n_lists; i++)
         for (const struct sql_text *text = run->lists[i]; text->name; text++)
@@ -54,7 +69,7 @@ static bool is_ours(const struct run *run, const char *name)
     return false;
 }
 
-static bool is_complete(const struct run *run)
+static bool is_complete(const struct migration *run)
 {
     for (int i = 0; i < run->n_lists; i++)
         for (const struct sql_text *text = run->lists[i]; text->name; text++)
@@ -64,7 +79,7 @@ static bool is_complete(const struct run *run)
 }
 
 /* A newer program may have changed what this one relies on. */
-static bool check_recorded(const struct run *run, struct fault *fault)
+static bool check_recorded(const struct migration *run, struct fault *fault)
 {
     for (int i = 0; i < PQntuples(run->recorded); i++)
         if (!is_ours(run, PQgetvalue(run->recorded, i, 0)))
@@ -84,25 +99,37 @@ static void take_result(struct pg_answer *answer, int i, PGresult **out)
 
 /* ---- asking ---- */
 
-static void add(struct run *run, enum pg_prepare prepare, const char *text)
+static void add(struct migration *run, enum pg_prepare prepare, const char *text)
 {
     pg_pipeline_add(run->pipeline, prepare, text, 0, NULL);
 }
 
-/* *answer is the caller's to pg_answer_done. */
-static bool call(struct run *run, struct pg_answer *answer, struct fault *fault)
+/* fault NULL = done. */
+static void tell(struct migration *run, const struct fault *fault)
 {
-    bool ok = pg_conn_call(run->base, run->conn, run->pipeline, /* timeout_us= */ 0, answer, fault);
+    migration_done_fn *done = run->done;
+    void *arg = run->arg;
+    int n_applied = run->n_applied;
+    struct fault copy = {0};
+    if (fault)
+        copy = *fault;
+    migration_cancel(run);
+    done(fault ? 0 : n_applied, fault ? &copy : NULL, arg);
+}
+
+/* What is in the pipeline. Waiting for another host's migrations may take as long as they do. */
+static bool ask(struct migration *run, pg_answer_fn *then, struct fault *fault)
+{
+    bool ok = pg_conn_send(run->conn, run->pipeline, /* timeout_us= */ 0, then, run, fault);
     pg_pipeline_clear(run->pipeline);
     return ok;
 }
 
-static bool call_and_drop(struct run *run, struct fault *fault)
+static bool has_failed(const struct pg_answer *answer, struct fault *fault)
 {
-    struct pg_answer answer;
-    if (!call(run, &answer, fault))
+    if (!answer->fault.kind && !answer->connection_lost)
         return false;
-    pg_answer_done(&answer);
+    *fault = answer->fault;
     return true;
 }
 
@@ -119,7 +146,7 @@ static bool check_server(const PGresult *server, struct fault *fault)
 }
 
 /* Puts words to what a database administrator has to do. The sqlstate stays. */
-static bool explain(const struct run *run, struct fault *fault)
+static bool explain(const struct migration *run, struct fault *fault)
 {
     char sqlstate[sizeof fault->sqlstate], said[sizeof fault->text];
     memcpy(sqlstate, fault->sqlstate, sizeof sqlstate);
@@ -135,30 +162,110 @@ static bool explain(const struct run *run, struct fault *fault)
     return false;
 }
 
-/* One round trip. That there is no table yet is no failure; it is seen by the error, since asking
- * first would be a round trip more each time. */
-static bool look(struct run *run, struct fault *fault)
-{
-    struct pg_answer answer;
-    struct fault refusal;
-    add(run, PG_PREPARED, SQL_MIGRATION_SERVER);
-    add(run, PG_PREPARED, SQL_MIGRATION_LIST);
-    if (!call(run, &answer, &refusal)) {
-        if (strcmp(refusal.sqlstate, "42P01") == 0)
-            return true;
-        *fault = refusal;
-        return explain(run, fault);
-    }
-    bool ok = check_server(answer.results[0], fault);
-    take_result(&answer, 1, &run->recorded);
-    pg_answer_done(&answer);
-    return ok && check_recorded(run, fault);
-}
-
 /* ---- under the lock ---- */
 
-/* Waiting for another host's migrations may take as long as they do. */
-static bool begin(struct run *run, struct fault *fault)
+static void on_rolled_back(struct pg_answer *answer, void *arg)
+{
+    struct migration *run = arg;
+    (void)answer; /* the server does it anyway when the connection ends */
+    tell(run, &run->fault);
+}
+
+static void roll_back(struct migration *run, const struct fault *why)
+{
+    struct fault ignored;
+    run->fault = *why;
+    explain(run, &run->fault);
+    pg_pipeline_clear(run->pipeline);
+    add(run, PG_UNNAMED, "ROLLBACK");
+    if (pg_conn_is_broken(run->conn) || !ask(run, on_rolled_back, &ignored))
+        tell(run, &run->fault);
+}
+
+/* The n-th of those that are not recorded; NULL = there is none. */
+static const struct sql_text *missing(const struct migration *run, int n)
+{
+    for (int i = 0; i < run->n_lists; i++)
+        for (const struct sql_text *text = run->lists[i]; text->name; text++)
+            if (!is_recorded(run, text->name) && n-- == 0)
+                return text;
+    return NULL;
+}
+
+static void on_applied(struct pg_answer *answer, void *arg)
+{
+    struct migration *run = arg;
+    struct fault fault;
+    const struct sql_text *text;
+    if (has_failed(answer, &fault)) {
+        text = answer->failed >= 0 ? missing(run, answer->failed / 2) : NULL;
+        if (text)
+            fault_prefix(&fault, "migration %s", text->name);
+        roll_back(run, &fault);
+    } else if (strcmp(PQcmdStatus(answer->results[answer->n_results - 1]), "COMMIT") != 0) {
+        fault_set(&fault, FAULT_DATABASE, "the migrations were rolled back at their commit");
+        roll_back(run, &fault);
+    } else {
+        tell(run, NULL);
+    }
+}
+
+/* A script is several statements, which the extended protocol does not take: EXECUTE does. */
+static bool add_script(struct migration *run, const char *script, struct fault *fault)
+{
+    struct text text;
+    text_init(&text, SCRIPT_BYTES_MAX);
+    text_addf(&text, "DO $latchkey$BEGIN EXECUTE %s%s%s; END$latchkey$", SCRIPT_QUOTE, script,
+              SCRIPT_QUOTE);
+    bool ok = text_ok(&text, fault);
+    if (ok)
+        add(run, PG_PREPARED, text_chars(&text));
+    text_done(&text);
+    return ok;
+}
+
+static bool apply(struct migration *run, struct fault *fault)
+{
+    const struct sql_text *text;
+    for (run->n_applied = 0; (text = missing(run, run->n_applied)); run->n_applied++) {
+        if (!add_script(run, text->text, fault))
+            return false;
+        pg_pipeline_add(run->pipeline, PG_PREPARED, SQL_MIGRATION_RECORD, 1,
+                        (const char *const[]){text->name});
+    }
+    add(run, PG_UNNAMED, "COMMIT");
+    return ask(run, on_applied, fault);
+}
+
+static void on_prepared(struct pg_answer *answer, void *arg)
+{
+    struct migration *run = arg;
+    struct fault fault;
+    bool ok = !has_failed(answer, &fault);
+    if (ok)
+        take_result(answer, answer->n_results - 1, &run->recorded);
+    if (!ok || !check_recorded(run, &fault) || !apply(run, &fault))
+        roll_back(run, &fault);
+}
+
+static void on_locked(struct pg_answer *answer, void *arg)
+{
+    struct migration *run = arg;
+    struct fault fault;
+    bool ok = !has_failed(answer, &fault);
+    if (ok) {
+        const PGresult *server = answer->results[answer->n_results - 1];
+        if (!is_true(server, 1))
+            add(run, PG_PREPARED, SQL_MIGRATION_SCHEMA);
+        if (!is_true(server, 2))
+            add(run, PG_PREPARED, SQL_MIGRATION_TABLE);
+        add(run, PG_PREPARED, SQL_MIGRATION_LIST);
+    }
+    if (!ok || !ask(run, on_prepared, &fault))
+        roll_back(run, &fault);
+}
+
+static bool begin(struct migration *run, struct fault *fault)
 {
     add(run, PG_UNNAMED, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
     add(run, PG_UNNAMED, "SET LOCAL lock_timeout = 0");
@@ -167,112 +274,115 @@ static bool begin(struct run *run, struct fault *fault)
     if (pg_conn_server_version(run->conn) >= 170000)
         add(run, PG_UNNAMED, "SET LOCAL transaction_timeout = 0");
     add(run, PG_PREPARED, SQL_MIGRATION_LOCK);
-    return call_and_drop(run, fault);
+    add(run, PG_PREPARED, SQL_MIGRATION_SERVER); /* a statement later than the lock */
+    return ask(run, on_locked, fault);
 }
 
-static bool prepare_schema(struct run *run, struct fault *fault)
-{
-    struct pg_answer answer;
-    add(run, PG_PREPARED, SQL_MIGRATION_SERVER);
-    if (!call(run, &answer, fault))
-        return false;
-    bool has_schema = is_true(answer.results[0], 1), has_table = is_true(answer.results[0], 2);
-    pg_answer_done(&answer);
-    if (!has_schema && !pg_conn_run_script(run->conn, SQL_MIGRATION_SCHEMA, fault))
-        return false;
-    if (!has_table && !pg_conn_run_script(run->conn, SQL_MIGRATION_TABLE, fault))
-        return false;
-    add(run, PG_PREPARED, SQL_MIGRATION_LIST);
-    if (!call(run, &answer, fault))
-        return false;
-    take_result(&answer, 0, &run->recorded);
-    pg_answer_done(&answer);
-    return check_recorded(run, fault);
-}
+/* ---- the look before ---- */
 
-static bool apply(struct run *run, const struct sql_text *text, struct fault *fault)
+/* That there is no table yet is no failure; it is seen by the error, since asking first would be a
+ * round trip more each time. A standby would refuse already the BEGIN, in words of its own. */
+static bool read_look(struct migration *run, struct pg_answer *answer, struct fault *fault)
 {
-    pg_pipeline_add(run->pipeline, PG_PREPARED, SQL_MIGRATION_RECORD, 1,
-                    (const char *const[]){text->name});
-    if (!pg_conn_run_script(run->conn, text->text, fault) || !call_and_drop(run, fault)) {
-        pg_pipeline_clear(run->pipeline);
-        return fault_prefix(fault, "migration %s", text->name);
+    struct fault refusal;
+    bool has_table = !has_failed(answer, &refusal);
+    if (!has_table && strcmp(refusal.sqlstate, "42P01") != 0) {
+        *fault = refusal;
+        return explain(run, fault);
     }
-    run->n_applied++;
-    return true;
-}
-
-static bool apply_all(struct run *run, struct fault *fault)
-{
-    for (int i = 0; i < run->n_lists; i++)
-        for (const struct sql_text *text = run->lists[i]; text->name; text++)
-            if (!is_recorded(run, text->name) && !apply(run, text, fault))
-                return false;
-    return true;
-}
-
-static bool commit(struct run *run, struct fault *fault)
-{
-    struct pg_answer answer;
-    add(run, PG_UNNAMED, "COMMIT");
-    if (!call(run, &answer, fault))
+    if (!check_server(answer->results[0], fault))
         return false;
-    bool ok = strcmp(PQcmdStatus(answer.results[0]), "COMMIT") == 0;
-    pg_answer_done(&answer);
-    return ok ||
-           fault_set(fault, FAULT_DATABASE, "the migrations were rolled back at their commit");
+    if (has_table)
+        take_result(answer, 1, &run->recorded);
+    return !has_table || check_recorded(run, fault);
 }
 
-static void roll_back(struct run *run)
+static void on_look(struct pg_answer *answer, void *arg)
 {
-    struct fault ignored;
-    pg_pipeline_clear(run->pipeline);
-    add(run, PG_UNNAMED, "ROLLBACK");
-    if (!pg_conn_is_broken(run->conn) && !call_and_drop(run, &ignored))
-        return; /* the server does it when the connection ends */
+    struct migration *run = arg;
+    struct fault fault;
+    if (!read_look(run, answer, &fault))
+        tell(run, &fault);
+    else if (is_complete(run))
+        tell(run, NULL);
+    else if (!begin(run, &fault))
+        tell(run, &fault);
 }
 
-/* A standby would refuse already the BEGIN, in words of its own. */
-static bool is_primary(struct run *run, struct fault *fault)
+static bool look(struct migration *run, struct fault *fault)
 {
-    struct pg_answer answer;
     add(run, PG_PREPARED, SQL_MIGRATION_SERVER);
-    if (!call(run, &answer, fault))
-        return false;
-    bool ok = check_server(answer.results[0], fault);
-    pg_answer_done(&answer);
-    return ok;
+    add(run, PG_PREPARED, SQL_MIGRATION_LIST);
+    return ask(run, on_look, fault);
 }
 
-static bool migrate(struct run *run, struct fault *fault)
+/* ---- the request ---- */
+
+void migration_cancel(struct migration *run)
 {
-    if (!is_primary(run, fault))
+    if (!run)
+        return;
+    PQclear(run->recorded);
+    pg_pipeline_free(run->pipeline);
+    free(run);
+}
+
+bool migration_start(struct pg_conn *conn, const char *schema, const struct sql_text *const *lists,
+                     int n_lists, migration_done_fn *done, void *arg, struct migration **out,
+                     struct fault *fault)
+{
+    if (!check_version(pg_conn_server_version(conn), fault))
         return false;
-    bool ok = begin(run, fault) && prepare_schema(run, fault) && apply_all(run, fault) &&
-              commit(run, fault);
-    if (ok)
-        return true;
-    run->n_applied = 0;
-    explain(run, fault);
-    roll_back(run);
-    return false;
+    struct migration *run = calloc(1, sizeof *run);
+    if (!run)
+        return fault_no_memory(fault);
+    *run = (struct migration){.conn = conn,
+                              .schema = schema,
+                              .lists = lists,
+                              .n_lists = n_lists,
+                              .pipeline = pg_pipeline_new(),
+                              .done = done,
+                              .arg = arg};
+    if (!run->pipeline || !look(run, fault)) {
+        if (!run->pipeline)
+            fault_no_memory(fault);
+        migration_cancel(run);
+        return false;
+    }
+    *out = run;
+    return true;
+}
+
+struct waiting {
+    bool told;
+    int n_applied;
+    struct fault fault;
+};
+
+static void on_waited(int n_applied, const struct fault *fault, void *arg)
+{
+    struct waiting *waiting = arg;
+    waiting->told = true;
+    waiting->n_applied = n_applied;
+    if (fault)
+        waiting->fault = *fault;
 }
 
 bool migration_run(struct event_base *base, struct pg_conn *conn, const char *schema,
                    const struct sql_text *const *lists, int n_lists, int *n_applied,
                    struct fault *fault)
 {
-    struct run run = {
-        .base = base, .conn = conn, .schema = schema, .lists = lists, .n_lists = n_lists};
-    if (!check_version(pg_conn_server_version(conn), fault))
+    struct waiting waiting = {0};
+    struct migration *run;
+    if (!migration_start(conn, schema, lists, n_lists, on_waited, &waiting, &run, fault))
         return false;
-    run.pipeline = pg_pipeline_new();
-    if (!run.pipeline)
-        return fault_no_memory(fault);
-    bool ok = look(&run, fault) && (is_complete(&run) || migrate(&run, fault));
-    if (ok && n_applied)
-        *n_applied = run.n_applied;
-    PQclear(run.recorded);
-    pg_pipeline_free(run.pipeline);
-    return ok;
+    while (!waiting.told)
+        event_base_loop(base, EVLOOP_ONCE);
+    if (waiting.fault.kind) {
+        *fault = waiting.fault;
+        return false;
+    }
+    if (n_applied)
+        *n_applied = waiting.n_applied;
+    return true;
 }

@@ -33,7 +33,8 @@ static bool read_all(const char *file, FILE *stream, struct text *out, struct fa
     return !ferror(stream) || unreadable(file, errno, fault);
 }
 
-static void first_error(const char *file, const struct problems *problems, struct fault *fault)
+void definition_file_first_error(const char *file, const struct problems *problems,
+                                 struct fault *fault)
 {
     for (int i = 0; i < problems->n_items; i++) {
         const struct problem *problem = &problems->items[i];
@@ -59,7 +60,7 @@ bool definition_file_read(struct sandbox *sandbox, const char *file, struct defi
     if (ok) {
         ok = definition_read(sandbox, file, text_chars(&source), source.length, out, problems);
         if (!ok)
-            first_error(file, problems, fault);
+            definition_file_first_error(file, problems, fault);
     }
     text_done(&source);
     return ok;

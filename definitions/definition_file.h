@@ -9,3 +9,7 @@
 MUST_CHECK bool definition_file_read(struct sandbox *sandbox, const char *file,
                                      struct definition **out, struct problems *problems,
                                      struct fault *fault);
+
+/* The first error among problems, with its place. */
+void definition_file_first_error(const char *file, const struct problems *problems,
+                                 struct fault *fault);

@@ -62,18 +62,16 @@ static void add_beat(const struct overseer *overseer, struct pg_pipeline *pipeli
     pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_BEAT, 3, beat);
 }
 
-bool overseer_beat_now(struct overseer *overseer, struct pg_conn *conn, struct fault *fault)
+bool overseer_beat_first(struct overseer *overseer, struct pg_conn *conn, pg_answer_fn *done,
+                         void *arg, struct fault *fault)
 {
-    struct pg_answer answer;
     pg_pipeline_clear(overseer->pipeline);
     pg_pipeline_begin(overseer->pipeline);
     add_beat(overseer, overseer->pipeline);
     pg_pipeline_commit(overseer->pipeline);
-    if (!pg_conn_call(overseer->runtime->base, conn, overseer->pipeline, ANSWER_US, &answer, fault))
-        return false;
+    overseer->stopped = false;
     overseer->beat_us = clock_monotonic_us();
-    pg_answer_done(&answer);
-    return true;
+    return pg_conn_send(conn, overseer->pipeline, ANSWER_US, done, arg, fault);
 }
 
 /* Less than the time of ownership: if nobody could be heard since, the beats of the others, and the
@@ -112,10 +110,7 @@ void overseer_stop(struct overseer *overseer)
     event_del(overseer->timer);
     if (overseer->request)
         pg_pool_cancel(overseer->request);
-    if (overseer->conn)
-        pg_pool_give(overseer->runtime->pool, overseer->conn);
     overseer->request = NULL;
-    overseer->conn = NULL;
 }
 
 static void on_looked(struct pg_answer *answer, void *arg)

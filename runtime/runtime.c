@@ -15,9 +15,8 @@
 #include "lock_names.h"
 #include "lock_peek.h"
 #include "lock_table.h"
-#include "locks_sql.h"
-#include "migration.h"
 #include "overseer.h"
+#include "presence.h"
 #include "recorder.h"
 #include "retention.h"
 #include "runtime_sql.h"
@@ -36,7 +35,6 @@
 #include <string.h>
 
 enum {
-    RETIRE_US = 1000 * 1000,
     LOOK_UP_TABLES_US = 10 * 1000 * 1000,
     LOOKS_LOST_MAX = 5, /* connections that a look-up of tables may lose in a row */
     QUERY_US = 30 * 1000 * 1000,
@@ -142,6 +140,7 @@ static void stop_everything(struct runtime *runtime)
     struct execution *execution;
     struct workflow *workflow;
     runtime->stopping = true;
+    presence_abandon(runtime);
     runtime_stop_definitions(runtime);
     if (runtime->loader)
         workflow_loader_abandon(runtime->loader);
@@ -240,25 +239,6 @@ static bool take_now(struct runtime *runtime, int64_t wait_us, struct pg_conn **
     }
     *out = taking.conn;
     return true;
-}
-
-bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault)
-{
-    const struct sql_text *const lists[] = {locks_migrations, runtime_migrations};
-    struct pg_conn *conn = NULL;
-    if (!take_now(runtime, wait_us, &conn, fault))
-        return false;
-    bool ok = migration_run(runtime->base, conn, runtime->schema, lists, 2, NULL, fault) &&
-              overseer_beat_now(runtime->overseer, conn, fault);
-    pg_pool_give(runtime->pool, conn);
-    if (!ok)
-        return false;
-    overseer_start(runtime->overseer);
-    lock_names_start(runtime->lock_names);
-    lock_table_start(runtime->lock_table);
-    return !runtime->options.watchdog_us || runtime->watchdog ||
-           watchdog_start(runtime->sandbox, runtime->options.log, runtime->options.watchdog_us,
-                          &runtime->watchdog, fault);
 }
 
 struct sandbox *runtime_sandbox(struct runtime *runtime)
@@ -485,26 +465,6 @@ void runtime_drain(struct runtime *runtime)
         job_runner_drain(runtime->runner);
     if (runtime->retention)
         retention_stop(runtime->retention);
-}
-
-void runtime_retire(struct runtime *runtime)
-{
-    const char *params[] = {runtime->process_id};
-    struct pg_conn *conn = NULL;
-    struct pg_answer answer;
-    struct fault ignored;
-    struct pg_pipeline *pipeline = pg_pipeline_new();
-    overseer_stop(runtime->overseer);
-    if (pipeline && pg_pool_server_version(runtime->pool) &&
-        take_now(runtime, RETIRE_US, &conn, &ignored)) {
-        pg_pipeline_begin(pipeline);
-        pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_RETIRE, 1, params);
-        pg_pipeline_commit(pipeline);
-        if (pg_conn_call(runtime->base, conn, pipeline, RETIRE_US, &answer, &ignored))
-            pg_answer_done(&answer);
-        pg_pool_give(runtime->pool, conn);
-    }
-    pg_pipeline_free(pipeline);
 }
 
 bool runtime_is_draining(const struct runtime *runtime)

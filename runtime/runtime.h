@@ -48,10 +48,26 @@ struct runtime_options runtime_default_options(void);
 MUST_CHECK bool runtime_new(struct event_base *base, const struct runtime_options *options,
                             struct runtime **out, struct fault *fault);
 
-/* Connects, migrates the schema if needed, and starts the host's own timers. Runs the loop until
- * that is done: for start-up. wait_us: how long to bear a database that is starting or full.
- * Fails with FAULT_DATABASE or FAULT_CANCELLED. */
+/* fault NULL = done. Called exactly once, from the loop, or within runtime_free. */
+typedef void runtime_present_fn(const struct fault *fault, void *arg);
+
+/* Connects, migrates the schema if needed, and starts the host's own timers. wait_us: how long to
+ * bear a database that is starting or full. Told FAULT_DATABASE, FAULT_EXHAUSTED, or
+ * FAULT_CANCELLED by runtime_free; then it may be called again. Not while it, or runtime_leave, is
+ * under way. */
+MUST_CHECK bool runtime_enter(struct runtime *runtime, int64_t wait_us, runtime_present_fn *done,
+                              void *arg, struct fault *fault);
+
+/* The same, running the loop until it is done: for start-up, not inside a callback. */
 MUST_CHECK bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault);
+
+/* Tells the database that this host is over, so that others need not wait for its silence. Before
+ * runtime_free; a failure does no harm. */
+MUST_CHECK bool runtime_leave(struct runtime *runtime, runtime_present_fn *done, void *arg,
+                              struct fault *fault);
+
+/* The same, running the loop. */
+void runtime_retire(struct runtime *runtime);
 
 /* Executions under way are cancelled: their done is called with STATUS_UNKNOWN where a commit may
  * have been sent, otherwise with STATUS_FAILED. */
@@ -180,10 +196,6 @@ MUST_CHECK bool runtime_work(struct runtime *runtime, const struct background_op
 /* Takes no more background work; what runs goes on. runtime_n_running tells when all is over. */
 void runtime_drain(struct runtime *runtime);
 bool runtime_is_draining(const struct runtime *runtime); /* for those that take work from outside */
-
-/* Tells the database that this host is over, so that others need not wait for its silence. Runs the
- * loop; before runtime_free. */
-void runtime_retire(struct runtime *runtime);
 
 /* Leaves a new instance to the background: a job, which any host may take. Told STATUS_QUEUED once
  * that is committed, with the id that the instance will have; bad input is told as STATUS_INVALID.

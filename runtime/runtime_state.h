@@ -17,6 +17,7 @@ struct registered_action;
 struct job_retry;
 struct job_runner;
 struct overseer;
+struct presence;
 struct retention;
 struct watchdog;
 struct lease_bell;
@@ -48,6 +49,7 @@ struct runtime {
     struct job_runner *runner;       /* background work; NULL = none is done here */
     struct retention *retention;     /* forgets what is old; NULL = none is done here */
     struct overseer *overseer;       /* heartbeat; ends overdue sessions */
+    struct presence *presence;       /* it comes or goes; NULL = neither is under way */
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
     struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */

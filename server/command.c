@@ -225,11 +225,18 @@ static void print_option(const struct command_option_row *row, FILE *out)
     fprintf(out, "  %-24s  %s\n", left, row->help);
 }
 
+bool command_takes_option(const struct command_row *command, const struct command_option_row *row)
+{
+    if (!is_shown(row) || !command)
+        return is_shown(row) && row->commands == ON_ALL;
+    return row->commands & 1u << command->id &&
+           command_find_option(command, row->name, strlen(row->name)) == row;
+}
+
 static void print_options(const struct command_row *command, FILE *out)
 {
     for (const struct command_option_row *row = command_options; row->name; row++)
-        if (is_shown(row) && command_find_option(command, row->name, strlen(row->name)) == row &&
-            row->commands & 1u << command->id)
+        if (command_takes_option(command, row))
             print_option(row, out);
 }
 
@@ -250,9 +257,7 @@ void command_print_help(const struct command_row *command, FILE *out)
         fprintf(out, "  %-24s  %s\n", left, row->summary);
     }
     fputs("\nOptions of every command:\n", out);
-    for (const struct command_option_row *row = command_options; row->name; row++)
-        if (is_shown(row) && row->commands == ON_ALL)
-            print_option(row, out);
+    print_options(NULL, out);
     fputs("\n`latchkey COMMAND --help` tells the options of a command.\n", out);
 }
 

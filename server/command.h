@@ -124,6 +124,9 @@ const char *command_nearest_option(const struct command_row *command, const char
 const struct command_option_row *command_find_option(const struct command_row *command,
                                                      const char *name, size_t length);
 
+/* Whether help on a command (NULL = on all of them) is to tell it. */
+bool command_takes_option(const struct command_row *command, const struct command_option_row *row);
+
 /* Help on everything (command NULL) or on one command. */
 void command_print_help(const struct command_row *command, FILE *out);
 

@@ -26,6 +26,7 @@ static const struct {
     {"take_over", take_over_tests},
     {"run_lookup", run_lookup_tests},
     {"instance_commands", instance_commands_tests},
+    {"manual", manual_tests},
     {"command_jobs", command_jobs_tests},
     {"command_demo", command_demo_tests},
 };

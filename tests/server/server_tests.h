@@ -5,6 +5,7 @@ int command_check_tests(void);
 int command_db_tests(void);
 int command_demo_tests(void);
 int instance_commands_tests(void);
+int manual_tests(void);
 int command_jobs_tests(void);
 int command_key_tests(void);
 int command_line_tests(void);
