@@ -1,0 +1,8 @@
+-- What streams tell: the locks, and the newest instances that have not ended.
+SELECT (SELECT coalesce(pg_catalog.json_agg(l ORDER BY l.path COLLATE "C", l.granted DESC, l.mode, l.since), '[]')
+          FROM @schema@.locks AS l)::text,
+       (SELECT coalesce(pg_catalog.json_agg(i), '[]')
+          FROM (SELECT i.id, i.workflow, i.version, i.activity, i.status, i.wait_for, i.reason, i.steps,
+                       i.state_version, i.key, i.process, i.created_at, i.updated_at
+                  FROM @schema@.instance AS i WHERE i.status <> 'completed'
+                 ORDER BY i.id DESC LIMIT 100) AS i)::text
