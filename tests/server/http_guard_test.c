@@ -346,6 +346,49 @@ static void what_is_under_way_is_answered_before_the_host_ends(void **state)
     close(idle);
 }
 
+static int begin_run(const struct http_scene *scene, const char *what)
+{
+    char request[300], body[64];
+    int fd = http_connect(scene->port, NULL);
+    snprintf(body, sizeof body, "{\"input\":{\"what\":\"%s\"}}", what);
+    snprintf(request, sizeof request,
+             "POST /v1/workflows/odd/instances HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON
+             "Content-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    http_write_chars(fd, request);
+    fixture_eventually_true(scene->database->conn,
+                            "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND"
+                            " mode = 'ExclusiveLock' AND granted",
+                            HTTP_SCENE_PATIENCE_MS);
+    return fd;
+}
+
+static void a_request_whose_client_went_goes_on(void **state)
+{
+    struct http_scene *scene = *state;
+    struct linger at_once = {.l_onoff = 1};
+    int fd = begin_run(scene, "nap");
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+    fixture_eventually_true(scene->database->conn, "SELECT coalesce(title, '') = 'nap' FROM message WHERE id = 1",
+                            HTTP_SCENE_PATIENCE_MS);
+    expect_served(scene);
+}
+
+static void a_host_that_is_cut_short_leaves_its_requests_without_an_answer(void **state)
+{
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    int fd = begin_run(scene, "sleep");
+    kill(scene->host.pid, SIGTERM);
+    http_scene_wait_for(scene, "stopping", 1);
+    http_scene_stop(scene, 128 + SIGTERM);
+    http_read(fd, &answer, true);
+    assert_int_equal(answer.status, 0);
+    http_answer_done(&answer);
+    close(fd);
+}
+
 static void addresses_that_others_reach_want_tokens(void **state)
 {
     struct program program;
@@ -380,6 +423,8 @@ int http_guard_tests(void)
         IMPATIENT(idle_connections_are_no_slow_requests),
         IMPATIENT(connections_are_capped_by_peer_and_in_all),
         TEST(what_is_under_way_is_answered_before_the_host_ends),
+        TEST(a_request_whose_client_went_goes_on),
+        TEST(a_host_that_is_cut_short_leaves_its_requests_without_an_answer),
         cmocka_unit_test_setup_teardown(addresses_that_others_reach_want_tokens,
                                         message_database_set_up, message_database_tear_down),
     };
