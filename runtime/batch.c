@@ -353,6 +353,9 @@ void member_drop_for_fault(struct member *member, const struct fault *fault)
     case FAULT_UNKNOWN: break;
     }
     member_drop(member, status, fault->text);
+    if (fault->kind != FAULT_DATABASE && fault->kind != FAULT_CANCELLED)
+        member->execution->cause =
+            member->script && script_called_fail(member->script) ? CAUSE_REASON : CAUSE_SCRIPT;
 }
 
 enum {

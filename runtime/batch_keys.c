@@ -124,6 +124,13 @@ static void replay(struct member *member, const char *text)
     member_drop(member, recorded.status, NULL);
 }
 
+static void drop_other_input(struct member *member)
+{
+    member_drop(member, STATUS_INVALID,
+                "the idempotency key was used before, with another input");
+    member->execution->cause = CAUSE_KEY;
+}
+
 /* Its instance has not ended. */
 static void join_bound(struct member *member, const PGresult *rows, int row)
 {
@@ -157,8 +164,7 @@ void batch_keys_read(struct batch *batch, const PGresult *rows)
         if (row == PQntuples(rows))
             continue;
         if (!is_true(rows, row, KEY_SAME_INPUT))
-            member_drop(member, STATUS_INVALID,
-                        "the idempotency key was used before, with another input");
+            drop_other_input(member);
         else if (!PQgetisnull(rows, row, KEY_RESULT))
             replay(member, PQgetvalue(rows, row, KEY_RESULT));
         else

@@ -74,9 +74,11 @@ void batch_leave(struct batch *batch)
 static void conclude_committed(struct batch *batch)
 {
     batch->committed = true;
+    batch->runtime->figures.n_batches++;
     for (struct member *member = batch->members; member; member = member->next) {
         if (member->fate != FATE_KEPT)
             continue;
+        batch->runtime->figures.n_members++;
         bool idles = member->execution->instance.next.step == STEP_IDLES;
         execution_set_outcome(member->execution, idles ? STATUS_IDLE : STATUS_COMPLETED, NULL);
     }

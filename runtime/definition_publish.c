@@ -107,6 +107,7 @@ static void changed(enum definition_change_end end, const struct fault *fault, v
     case CHANGE_REFUSED:
         fault_set(&failed, FAULT_CONFLICT, "somebody else is publishing '%s': no lock within %d s",
                   publish->definition->name, LOCK_WAIT_MS / 1000);
+        memcpy(failed.sqlstate, "55P03", sizeof failed.sqlstate); /* lock_not_available */
         break;
     case CHANGE_FAILED:
         failed = *fault;

@@ -24,6 +24,7 @@ void execution_set_outcome(struct execution *execution, enum execution_status st
 {
     char *copy = reason && *reason ? strdup(reason) : NULL; /* it may be the present one */
     execution->status = status;
+    execution->cause = CAUSE_DATABASE;
     free(execution->reason);
     execution->reason = copy;
     execution->ended_us = clock_monotonic_us();
@@ -225,6 +226,7 @@ bool execution_committed(struct execution *execution, bool *refused)
         execution->plan = &execution->workflow->activities[activity];
         execution_set_outcome(execution, STATUS_FAILED,
                               "it has run as many activities as max-steps allows");
+        execution->cause = CAUSE_SCRIPT;
         *refused = true;
     } else if (!stand_before(execution, activity, &why)) {
         execution_set_outcome(
@@ -283,6 +285,7 @@ void execution_describe(const struct execution *execution, const char **paths,
         .waited_us = until_us - execution->submitted_us,
         .held_us = execution->granted_us ? execution->ended_us - execution->granted_us : 0,
         .attempts = execution->attempts,
+        .cause = execution->cause,
         .job_lost = execution->job_lost,
         .overtaken = execution->overtaken && execution->first,
     };
@@ -308,6 +311,7 @@ void execution_answer(struct execution *execution)
     struct result result;
     if (!describe_recorded(execution, paths, &result))
         execution_describe(execution, paths, &result);
+    runtime_count(execution->runtime, &result);
     if (execution->done)
         execution->done(&result, execution->arg);
     execution_free(execution);

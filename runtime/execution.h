@@ -99,6 +99,7 @@ struct execution {
     TAILQ_ENTRY(execution) link;    /* in the line, the workflow's waiting list or the recorder's */
 
     enum execution_status status; /* the outcome, once known */
+    enum result_cause cause;
     char *reason;                 /* owned; NULL = none */
     int64_t ended_us;
 
@@ -144,7 +145,8 @@ bool execution_committed(struct execution *execution, bool *refused);
 MUST_CHECK bool execution_check_input(const struct definition *definition, const json_t *input,
                                       struct fault *fault);
 
-/* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. */
+/* Sets the outcome; reason is copied (NULL or "" = none). Without memory the reason is dropped. The
+ * cause is CAUSE_DATABASE until another is set. */
 void execution_set_outcome(struct execution *execution, enum execution_status status,
                            const char *reason);
 

@@ -3,17 +3,20 @@
 #include <string.h>
 
 static const struct execution_status_row rows[STATUS_COUNT] = {
-    {STATUS_COMPLETED, "completed", true, 0, "ran, committed, the workflow ended"},
-    {STATUS_IDLE, "idle", true, 0, "ran, committed, waits for an event"},
-    {STATUS_QUEUED, "queued", false, 0, "accepted for the background"},
-    {STATUS_LOCKED, "locked", false, 3, "no lock within the acquire timeout; nothing ran"},
-    {STATUS_BLOCKED, "blocked", false, 4, "the guard said no"},
-    {STATUS_MISSING, "missing", false, 5, "no such workflow, activity, instance or required row"},
-    {STATUS_CONFLICT, "conflict", false, 1, "rows changed by someone without the lock"},
-    {STATUS_EXPIRED, "expired", false, 1, "held longer than the waiting timeout; rolled back"},
-    {STATUS_FAILED, "failed", false, 1, "the script raised, or the database refused or is away"},
-    {STATUS_INVALID, "invalid", false, 2, "bad input, definition, lock context, table or column"},
-    {STATUS_UNKNOWN, "unknown", false, 75, "the commit's answer was lost"},
+    {STATUS_COMPLETED, "completed", true, 0, 200, "ran, committed, the workflow ended"},
+    {STATUS_IDLE, "idle", true, 0, 200, "ran, committed, waits for an event"},
+    {STATUS_QUEUED, "queued", false, 0, 202, "accepted for the background"},
+    {STATUS_LOCKED, "locked", false, 3, 423, "no lock within the acquire timeout; nothing ran"},
+    {STATUS_BLOCKED, "blocked", false, 4, 409, "the guard said no"},
+    {STATUS_MISSING, "missing", false, 5, 404,
+     "no such workflow, activity, instance or required row"},
+    {STATUS_CONFLICT, "conflict", false, 1, 409, "rows changed by someone without the lock"},
+    {STATUS_EXPIRED, "expired", false, 1, 504, "held longer than the waiting timeout; rolled back"},
+    {STATUS_FAILED, "failed", false, 1, 500,
+     "the script raised, or the database refused or is away"},
+    {STATUS_INVALID, "invalid", false, 2, 400,
+     "bad input, definition, lock context, table or column"},
+    {STATUS_UNKNOWN, "unknown", false, 75, 503, "the commit's answer was lost"},
 };
 
 const struct execution_status_row *execution_status_row(enum execution_status status)

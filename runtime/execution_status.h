@@ -28,6 +28,7 @@ struct execution_status_row {
     const char *name;
     bool keeps_changes; /* its changes are committed */
     int exit_code;      /* of `latchkey run` */
+    int http_status;    /* where the cause says no other */
     const char *meaning;
 };
 

@@ -72,17 +72,25 @@ static void answer_with(struct job_enqueue *enqueue, struct wish *wish, const st
     free(wish);
 }
 
-static void answer(struct job_enqueue *enqueue, struct wish *wish, enum execution_status status,
-                   const char *reason)
+static void answer_because(struct job_enqueue *enqueue, struct wish *wish,
+                           enum execution_status status, const char *reason,
+                           enum result_cause cause)
 {
     struct result result = {.workflow = wish->workflow->definition->name,
                             .version = wish->workflow->version,
                             .activity = "",
                             .status = status,
                             .reason = reason,
-                            .replayed = wish->replayed};
+                            .replayed = wish->replayed,
+                            .cause = cause};
     memcpy(result.id, wish->id, sizeof result.id);
     answer_with(enqueue, wish, &result);
+}
+
+static void answer(struct job_enqueue *enqueue, struct wish *wish, enum execution_status status,
+                   const char *reason)
+{
+    answer_because(enqueue, wish, status, reason, CAUSE_DATABASE);
 }
 
 static void end(struct job_enqueue *enqueue, enum execution_status status, const char *reason)
@@ -119,8 +127,8 @@ static void tell_bound(struct job_enqueue *enqueue, struct wish *wish, const PGr
     json_t *json = NULL;
     snprintf(wish->id, sizeof wish->id, "%s", PQgetvalue(rows, row, BOUND_INSTANCE));
     if (*PQgetvalue(rows, row, BOUND_SAME_INPUT) != 't') {
-        answer(enqueue, wish, STATUS_INVALID,
-               "the idempotency key was used before, with another input");
+        answer_because(enqueue, wish, STATUS_INVALID,
+                       "the idempotency key was used before, with another input", CAUSE_KEY);
     } else if (PQgetisnull(rows, row, BOUND_RESULT)) {
         wish->replayed = true;
         answer(enqueue, wish, STATUS_QUEUED, "");

@@ -8,6 +8,14 @@
 
 #include <stdint.h>
 
+/* What is behind a status that has several causes. Not part of the JSON. */
+enum result_cause {
+    CAUSE_DATABASE, /* failed: the database refused or is away, or the host stopped */
+    CAUSE_SCRIPT,   /* failed: the script raised, or a limit was spent */
+    CAUSE_REASON,   /* failed: the script called fail(reason) */
+    CAUSE_KEY,      /* invalid: the idempotency key was used with another input */
+};
+
 struct result {
     char id[UUID_TEXT_BYTES]; /* of the instance */
     const char *workflow;     /* "" if not known */
@@ -23,6 +31,7 @@ struct result {
     int64_t held_us;   /* from the grant to the release */
     int attempts;
     bool replayed;
+    enum result_cause cause;
     bool job_lost;  /* another host has the job: nothing was done here; not part of the JSON */
     bool overtaken; /* its instance had changed since it was looked up; not part of the JSON */
 };

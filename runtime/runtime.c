@@ -3,6 +3,7 @@
 #include "action_run.h"
 #include "batch.h"
 #include "clock.h"
+#include "event_emit.h"
 #include "execution.h"
 #include "execution_lock.h"
 #include "instance_lookup.h"
@@ -19,6 +20,7 @@
 #include "presence.h"
 #include "recorder.h"
 #include "retention.h"
+#include "runtime_inquiry.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "sandbox.h"
@@ -116,6 +118,8 @@ bool runtime_new(struct event_base *base, const struct runtime_options *options,
     LIST_INIT(&runtime->actions);
     LIST_INIT(&runtime->retries);
     LIST_INIT(&runtime->peeks);
+    LIST_INIT(&runtime->inquiries);
+    LIST_INIT(&runtime->emissions);
     LIST_INIT(&runtime->publishings);
     LIST_INIT(&runtime->reloads);
     LIST_INIT(&runtime->refreshes);
@@ -158,6 +162,8 @@ static void stop_everything(struct runtime *runtime)
     job_enqueue_abandon_all(runtime);
     job_retry_abandon_all(runtime);
     lock_peek_abandon_all(runtime);
+    event_emit_abandon_all(runtime);
+    runtime_inquiry_abandon_all(runtime);
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         if (workflow->tables_request)

@@ -210,6 +210,39 @@ typedef void runtime_retried_fn(enum execution_status status, const char *reason
 MUST_CHECK bool runtime_retry_job(struct runtime *runtime, const char *id, runtime_retried_fn *done,
                                   void *arg, struct fault *fault);
 
+/* Starts the workflows whose triggers name an event: jobs, made in one transaction. payload is the
+ * input that they get, an object; a reference is kept. started: an array of
+ * {"workflow","instance"}, the ids that the instances will have; lent for the call, empty if no
+ * trigger names the event. NULL: fault says why; FAULT_UNKNOWN when the commit's answer was lost.
+ * Told exactly once, from the loop. Fails for a payload that cannot be stored, memory, or while the
+ * host stops. */
+typedef void runtime_emitted_fn(const json_t *started, const struct fault *fault, void *arg);
+MUST_CHECK bool runtime_emit(struct runtime *runtime, const char *event, const json_t *payload,
+                             runtime_emitted_fn *done, void *arg, struct fault *fault);
+
+/* What a host counts from its start, and how it stands. */
+enum {
+    RUNTIME_BUCKETS = 20,
+};
+struct runtime_histogram {
+    int64_t buckets[RUNTIME_BUCKETS]; /* up to runtime_bucket_us(i), beyond the one before */
+    int64_t n;
+    int64_t sum_us;
+};
+struct runtime_figures {
+    int64_t ended[STATUS_COUNT]; /* runs of instances that were answered */
+    struct runtime_histogram waited;
+    struct runtime_histogram held;
+    int64_t n_batches; /* transactions that committed */
+    int64_t n_members; /* executions that they carried */
+    int pool_open;
+    int pool_free;
+    int pool_max;
+    int entries_max; /* advisory locks that a batch may take now */
+};
+void runtime_read_figures(const struct runtime *runtime, struct runtime_figures *out);
+int64_t runtime_bucket_us(int bucket);
+
 int runtime_n_running(const struct runtime *runtime); /* submitted and not yet answered */
 
 /* Which host this is: drawn anew each start. */
@@ -221,3 +254,12 @@ struct pg_result;
 MUST_CHECK bool runtime_query(struct runtime *runtime, const char *text, int n_params,
                               const char *const *params, struct pg_result **out,
                               struct fault *fault);
+
+/* The same from the loop, on an ordinary connection; text is kept, params are copied. rows is the
+ * PGresult, lent for the call; NULL: fault says why. Told exactly once, from the loop, never before
+ * this returned. */
+typedef void runtime_inquired_fn(const struct pg_result *rows, const struct fault *fault,
+                                 void *arg);
+MUST_CHECK bool runtime_inquire(struct runtime *runtime, const char *text, int n_params,
+                                const char *const *params, runtime_inquired_fn *done, void *arg,
+                                struct fault *fault);

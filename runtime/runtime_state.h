@@ -59,6 +59,7 @@ struct runtime {
     char process_id[UUID_TEXT_BYTES];
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */
     int n_running;
+    struct runtime_figures figures; /* what is counted of them */
     bool draining; /* takes no more background work */
     bool stopping;
     LIST_HEAD(, workflow) workflows;
@@ -70,11 +71,16 @@ struct runtime {
     LIST_HEAD(, registered_action) actions;
     LIST_HEAD(, job_retry) retries;
     LIST_HEAD(, lock_peek) peeks;
+    LIST_HEAD(, runtime_inquiry) inquiries;
+    LIST_HEAD(, event_emit) emissions;
     struct definition_watch *watch; /* NULL = this host does not watch */
     LIST_HEAD(, publishing) publishings;
     LIST_HEAD(, definition_reload) reloads;
     LIST_HEAD(, definition_refresh) refreshes;
 };
+
+/* Counts what an execution came to. */
+void runtime_count(struct runtime *runtime, const struct result *result);
 
 /* The outcome is set: writes the history row where that was not done, and answers. */
 void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded);

@@ -268,6 +268,11 @@ bool script_lock(struct script *script, struct lock_set **out, struct fault *fau
 
 /* ---- running ---- */
 
+bool script_called_fail(const struct script *script)
+{
+    return script->gave_up && script->failure.kind == FAULT_SCRIPT;
+}
+
 static enum script_state run_on(struct script *script, struct fault *fault)
 {
     int n_results = script->n_results;

@@ -67,6 +67,9 @@ struct action;
 MUST_CHECK bool script_act(struct script *script, int64_t deadline_us, struct action **out,
                            struct fault *fault);
 
+/* Whether it ended by fail(reason). */
+bool script_called_fail(const struct script *script);
+
 const struct script_request *script_request(const struct script *script);
 
 /* The thread on whose stack the arguments of a REQUEST_NEW/LOAD/LIST/DELETE stand, from 1 on. */

@@ -39,7 +39,8 @@ const struct command_row commands[] = {
      command_run},
     {COMMAND_SERVE, "serve", "", 0, 0, "be a host until a signal ends it",
      "Imports the definitions directory and keeps at what is published, by this host or another,\n"
-     "without a restart. SIGHUP reloads the directory. SIGTERM or SIGINT ends the host: no new\n"
+     "without a restart. Serves the HTTP API on 127.0.0.1:8080, or where --listen says; addresses\n"
+     "that others can reach want --tokens. SIGHUP reloads the directory. SIGTERM or SIGINT ends the host: no new\n"
      "work is taken, what is under way may take --drain seconds more and is then rolled back; a\n"
      "second signal ends it at once.",
      command_serve},
@@ -150,7 +151,18 @@ const struct command_option_row command_options[] = {
      ON(SERVE)},
     {OPTION_OWNERSHIP, OPTION_ONCE, "ownership-timeout", "DURATION",
      "a host silent for so long loses its instances and jobs (default 30s)", ON(RUN) | ON(SERVE)},
-    {OPTION_LISTEN, OPTION_ONCE, "listen", "none", "HTTP address; there is none yet", ON(SERVE)},
+    {OPTION_LISTEN, OPTION_ONCE, "listen", "ADDRESS:PORT",
+     "where HTTP is served (default 127.0.0.1:8080); none = nowhere", ON(SERVE)},
+    {OPTION_TOKENS, OPTION_ONCE, "tokens", "FILE",
+     "who may do what over HTTP; wanted for any address but loopback", ON(SERVE)},
+    {OPTION_HOST_NAME, OPTION_REPEATABLE, "host", "NAME",
+     "a name that HTTP requests may be for; may be repeated", ON(SERVE)},
+    {OPTION_REQUEST_TIMEOUT, OPTION_ONCE, "request-timeout", "DURATION",
+     "an HTTP request must have arrived by then (default 10s)", ON(SERVE)},
+    {OPTION_CONNECTIONS, OPTION_ONCE, "connections", "N",
+     "HTTP connections at a time (default 20000)", ON(SERVE)},
+    {OPTION_PEER_CONNECTIONS, OPTION_ONCE, "connections-per-peer", "N",
+     "of them from one address (default 2000)", ON(SERVE)},
     {OPTION_DRAIN, OPTION_ONCE, "drain", "SECONDS",
      "what is under way may take so long after a signal (default 30)", ON(SERVE)},
     {OPTION_EXPORTED, OPTION_ONCE, "version", "N", "that version (default the latest)", ON(EXPORT)},

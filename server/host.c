@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "host_definitions.h"
+#include "host_http.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ static bool start_work(struct host *host, struct fault *fault)
 static const struct host_service services[] = {
     {"definitions", host_definitions_start, NULL, host_definitions_is_busy, NULL},
     {"work", start_work, drain_runtime, is_running, NULL},
+    {"http", host_http_start, host_http_drain, host_http_is_busy, host_http_stop},
 };
 
 enum {

@@ -9,6 +9,7 @@
  * opposite order. What is under way when the host stops is rolled back.
  */
 #pragma once
+#include "http_server.h"
 #include "interrupt.h"
 #include "session.h"
 
@@ -31,6 +32,9 @@ struct host {
     int64_t workers;         /* background executions at a time; 0 = the default */
     int64_t keep_history_us; /* 0 = for ever, below 0 = as by default */
     int64_t drain_us;        /* how long what is under way may take after the first signal */
+    bool serves_http;
+    struct http_options http;
+    struct http_server *http_server; /* NULL = none, or not started */
     struct interrupt interrupt;
     struct event *hangup; /* SIGHUP */
     struct event *look;   /* DRAINING: whether all is done */

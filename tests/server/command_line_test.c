@@ -84,7 +84,7 @@ static const struct {
     {{"chek"}, "there is no command 'chek'; did you mean 'check'?"},
     {{"resume"}, "resume needs an argument"},
     {{"serve", "--listen=none", "--keep-history=30"}, "--keep-history wants a duration"},
-    {{"serve", "--listen", "127.0.0.1:80"}, "HTTP is not there yet"},
+    {{"serve", "--listen", "localhost:80"}, "--listen wants an address and a port"},
     {{"serve", "--listen=none", "--drain=soon"}, "--drain wants a whole number"},
     {{"reload"}, "which directory?"},
     {{"export"}, "export needs an argument"},

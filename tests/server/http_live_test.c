@@ -1,0 +1,216 @@
+/* What goes on, as it is told over HTTP: locks, the stream of events, figures. */
+#include "server_tests.h"
+
+#include "http_scene.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    STREAM_BYTES_MAX = 4 << 20,
+};
+
+/* What a stream has sent so far. */
+struct stream {
+    int fd;
+    char *text;
+    size_t length;
+};
+
+static void open_stream(const struct http_scene *scene, struct stream *stream)
+{
+    stream->fd = http_connect(scene->port, NULL);
+    stream->text = calloc(1, STREAM_BYTES_MAX);
+    stream->length = 0;
+    assert_true(stream->fd >= 0 && stream->text);
+    http_write_chars(stream->fd, "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+}
+
+static void close_stream(struct stream *stream)
+{
+    close(stream->fd);
+    free(stream->text);
+}
+
+/* False at the end of the stream. */
+static bool read_more(struct stream *stream)
+{
+    ssize_t n =
+        recv(stream->fd, stream->text + stream->length, STREAM_BYTES_MAX - 1 - stream->length, 0);
+    if (n <= 0)
+        return false;
+    stream->length += (size_t)n;
+    stream->text[stream->length] = '\0';
+    return true;
+}
+
+static void wait_for(struct stream *stream, const char *part)
+{
+    while (!strstr(stream->text, part))
+        if (!read_more(stream))
+            fail_msg("the stream ended without \"%s\": %s", part, stream->text);
+}
+
+static void a_stream_tells_locks_instances_and_rates(void **state)
+{
+    struct http_scene *scene = *state;
+    struct stream one, other;
+    char shown[40];
+    PGconn *conn = scene->database->conn;
+    open_stream(scene, &one);
+    open_stream(scene, &other);
+    wait_for(&one, "Content-Type: text/event-stream");
+    wait_for(&one, "event: locks\ndata: []");
+    fixture_exec(conn, "BEGIN; SELECT latchkey.lock('message/42')");
+    fixture_text(conn, "SELECT latchkey.lock_shown(latchkey.lock_key('message/42'))", shown,
+                 sizeof shown); /* no host knows the name of a stranger's lock */
+    wait_for(&one, shown);
+    wait_for(&other, shown);
+    fixture_exec(conn, "COMMIT");
+    int fd = http_connect(scene->port, NULL);
+    http_write_chars(fd, "POST /v1/workflows/slow/instances HTTP/1.1\r\nHost: localhost\r\n"
+                         "Content-Length: 0\r\n\r\n");
+    wait_for(&one, "\"path\":\"slow\"");
+    json_decref(http_scene_run(scene, "wait", "{}", 200));
+    wait_for(&one, "\"status\":\"idle\"");
+    wait_for(&one, "event: rates");
+    close_stream(&other);
+    json_decref(http_scene_run(scene, "wait", "{}", 200));
+    kill(scene->host.pid, SIGTERM); /* streams end, they keep no host from ending */
+    while (read_more(&one))
+        ;
+    assert_non_null(strstr(one.text, "\r\n0\r\n\r\n"));
+    close_stream(&one);
+    close(fd);
+    http_scene_stop(scene, 0);
+}
+
+/* One look at the database a second, for however many. */
+static void all_streams_share_one_poll(void **state)
+{
+    struct http_scene *scene = *state;
+    struct stream streams[20];
+    PGconn *conn = scene->database->conn;
+    for (int i = 0; i < 20; i++)
+        open_stream(scene, &streams[i]);
+    for (int i = 0; i < 20; i++)
+        wait_for(&streams[i], "event: instances");
+    fixture_exec(conn, "BEGIN; SELECT latchkey.lock('a'); COMMIT; SELECT pg_stat_clear_snapshot()");
+    int64_t before = fixture_int(conn, "SELECT xact_commit FROM pg_stat_database WHERE datname ="
+                                       " current_database()");
+    usleep(3000 * 1000);
+    int64_t after = fixture_int(conn, "SELECT xact_commit FROM pg_stat_database WHERE datname ="
+                                      " current_database()");
+    /* with the host's own heartbeat and looks; one look for each client would be 60 */
+    assert_true(after - before < 45);
+    for (int i = 0; i < 20; i++)
+        close_stream(&streams[i]);
+}
+
+static void a_client_that_takes_nothing_is_dropped(void **state)
+{
+    struct http_scene *scene = *state;
+    PGconn *conn = scene->database->conn;
+    int small = 4096;
+    char sql[200];
+    int fd = http_connect(scene->port, NULL);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    json_decref(http_scene_run(scene, "wait", "{}", 200));
+    fixture_exec(conn, "INSERT INTO latchkey.instance (id, workflow, version, activity, status,"
+                       " wait_for, reason, input) SELECT gen_random_uuid(), 'wait', 1, 'finish',"
+                       " 'idle', 'paid', repeat('x', 20000), '{}' FROM generate_series(1, 100)");
+    http_write_chars(fd, "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    for (int i = 0; i < HTTP_SCENE_PATIENCE_MS / 200; i++) {
+        struct http_answer answer;
+        snprintf(sql, sizeof sql, "UPDATE latchkey.instance SET steps = %d", i);
+        fixture_exec(conn, sql);
+        usleep(200 * 1000);
+        http_call(scene->port, "GET", "/metrics", NULL, NULL, &answer);
+        bool dropped = i > 5 && strstr(answer.body, "latchkey_http_streams 0\n");
+        http_answer_done(&answer);
+        if (dropped) {
+            close(fd);
+            return;
+        }
+    }
+    fail_msg("it is still there");
+}
+
+static void a_broken_lock_ends_who_holds_it(void **state)
+{
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    json_t *locks = NULL;
+    int fd = http_connect(scene->port, NULL);
+    json_decref(http_expect(scene->port, "DELETE", "/v1/locks/odd", NULL, NULL, 404));
+    json_decref(http_expect(scene->port, "DELETE", "/v1/locks/%25zz", NULL, NULL, 400));
+    http_write_chars(fd,
+                     "POST /v1/workflows/odd/instances HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON
+                     "Content-Length: 26\r\n\r\n{\"input\":{\"what\":\"sleep\"}}");
+    for (int i = 0;; i++) {
+        locks = http_expect(scene->port, "GET", "/v1/locks", NULL, NULL, 200);
+        char *text = json_dumps(locks, JSON_COMPACT);
+        bool found = strstr(text, "\"path\":\"odd\"") != NULL;
+        free(text);
+        json_decref(locks);
+        if (found)
+            break;
+        assert_true(i < HTTP_SCENE_PATIENCE_MS / 50);
+        usleep(50 * 1000);
+    }
+    json_t *broken = http_expect(scene->port, "DELETE", "/v1/locks/odd", NULL, NULL, 200);
+    http_expect_text(broken, "path", "odd");
+    assert_true(json_array_size(json_object_get(broken, "met")) > 0);
+    json_decref(broken);
+    http_read(fd, &answer, true);
+    assert_int_equal(answer.status, 504);
+    http_answer_done(&answer);
+    close(fd);
+    assert_int_equal(fixture_int(scene->database->conn, "SELECT count(*) FROM latchkey.lock_break"),
+                     1);
+}
+
+static void figures_count_what_happened_and_name_no_path(void **state)
+{
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    for (int i = 0; i < 3; i++)
+        json_decref(http_scene_run(scene, "read", "{\"id\":77}", 200));
+    json_decref(http_scene_run(scene, "odd", "{\"what\":\"guard\"}", 409));
+    http_call(scene->port, "GET", "/metrics", NULL, NULL, &answer);
+    static const char *const lines[] = {
+        "latchkey_executions_total{status=\"completed\"} 3\n",
+        "latchkey_executions_total{status=\"blocked\"} 1\n",
+        "latchkey_lock_wait_seconds_count 4\n",
+        "latchkey_batch_members_total 3\n",
+        "latchkey_http_requests_total{method=\"POST\",route=\"/v1/workflows/{name}/instances\","
+        "status=\"200\"} 3\n",
+        "latchkey_pool_connections_max 12\n",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        if (!strstr(answer.body, lines[i]))
+            fail_msg("no %s in:\n%s", lines[i], answer.body);
+    assert_null(strstr(answer.body, "message/"));
+    assert_null(strstr(answer.body, "77"));
+    http_answer_done(&answer);
+}
+
+int http_live_tests(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, http_scene_set_up, http_scene_tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_stream_tells_locks_instances_and_rates),     TEST(all_streams_share_one_poll),
+        TEST(a_client_that_takes_nothing_is_dropped),       TEST(a_broken_lock_ends_who_holds_it),
+        TEST(figures_count_what_happened_and_name_no_path),
+    };
+    return cmocka_run_group_tests_name("http_live", tests, NULL, NULL);
+}
