@@ -31,7 +31,7 @@ MUST_CHECK bool migration_start(struct pg_conn *conn, const char *schema,
                                 struct fault *fault);
 
 /* done is not called. The connection is left as it is: busy, of no more use. NULL is fine. */
-void migration_cancel(struct migration *migration);
+void migration_cancel(struct migration *run);
 
 /* The same, running the loop until it is done: never in a callback. *n_applied may be NULL. */
 MUST_CHECK bool migration_run(struct event_base *base, struct pg_conn *conn, const char *schema,

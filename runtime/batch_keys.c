@@ -126,8 +126,7 @@ static void replay(struct member *member, const char *text)
 
 static void drop_other_input(struct member *member)
 {
-    member_drop(member, STATUS_INVALID,
-                "the idempotency key was used before, with another input");
+    member_drop(member, STATUS_INVALID, "the idempotency key was used before, with another input");
     member->execution->cause = CAUSE_KEY;
 }
 

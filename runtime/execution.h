@@ -100,7 +100,7 @@ struct execution {
 
     enum execution_status status; /* the outcome, once known */
     enum result_cause cause;
-    char *reason;                 /* owned; NULL = none */
+    char *reason; /* owned; NULL = none */
     int64_t ended_us;
 
     runtime_done_fn *done;

@@ -60,7 +60,7 @@ struct runtime {
     char tag[HOST_TAG_BYTES]; /* "latchkey 0123abcd": how its sessions are seen in the server */
     int n_running;
     struct runtime_figures figures; /* what is counted of them */
-    bool draining; /* takes no more background work */
+    bool draining;                  /* takes no more background work */
     bool stopping;
     LIST_HEAD(, workflow) workflows;
     TAILQ_HEAD(, execution) executions; /* the oldest first */

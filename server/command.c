@@ -40,7 +40,8 @@ const struct command_row commands[] = {
     {COMMAND_SERVE, "serve", "", 0, 0, "be a host until a signal ends it",
      "Imports the definitions directory and keeps at what is published, by this host or another,\n"
      "without a restart. Serves the HTTP API on 127.0.0.1:8080, or where --listen says; addresses\n"
-     "that others can reach want --tokens. SIGHUP reloads the directory. SIGTERM or SIGINT ends the host: no new\n"
+     "that others can reach want --tokens. SIGHUP reloads the directory. SIGTERM or SIGINT ends "
+     "the host: no new\n"
      "work is taken, what is under way may take --drain seconds more and is then rolled back; a\n"
      "second signal ends it at once.",
      command_serve},

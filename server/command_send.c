@@ -44,6 +44,8 @@ static int run(const struct command_line *line, struct delivery *delivery)
     ok = ok && session_open(line, &sending.session, SESSION_POOL_LONE, &fault) &&
          deliver(&sending, delivery, &fault);
     session_close(&sending.session);
+    delivery->arg = NULL;
+    delivery->payload = NULL;
     json_decref(payload);
     if (ok)
         return sending.exit_code;

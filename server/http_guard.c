@@ -486,9 +486,12 @@ static int port_of(evutil_socket_t fd)
 {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
-    getsockname(fd, (struct sockaddr *)&address, &length);
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return 0;
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+    const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
+    in_port_t port = address.ss_family == AF_INET6 ? six->sin6_port : four->sin_port;
+    return ntohs(port);
 }
 
 bool http_guard_listen(struct http_guard *guard, const char *address, int port, int *port_out,

@@ -118,12 +118,12 @@ static void expect_latest(const struct sample_database *database, int rung)
     assert_string_equal(version, ladder[rung]);
     while (rung >= 0 && strchr(ladder[rung], '-'))
         rung--;
-    assert_true(rung >= 0);
+    const char *stable = rung >= 0 ? ladder[rung] : "none";
     fixture_text(database->conn,
                  "SELECT string_agg(version, ' ') FROM package_version"
                  " WHERE is_latest_stable",
                  version, sizeof version);
-    assert_string_equal(version, ladder[rung]);
+    assert_string_equal(version, stable);
 }
 
 static void the_highest_that_is_left_is_the_latest(void **state)

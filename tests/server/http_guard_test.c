@@ -275,7 +275,7 @@ static void idle_connections_are_no_slow_requests(void **state)
     struct http_scene *scene = *state;
     struct http_answer answer;
     int fd = http_connect(scene->port, NULL);
-    usleep(2500 * 1000);
+    sleep(3);
     http_write_chars(fd, "GET /healthz HTTP/1.1\r\nHost: app.example:99\r\n\r\n");
     http_read(fd, &answer, true);
     assert_int_equal(answer.status, 200);
@@ -370,7 +370,8 @@ static void a_request_whose_client_went_goes_on(void **state)
     int fd = begin_run(scene, "nap");
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
-    fixture_eventually_true(scene->database->conn, "SELECT coalesce(title, '') = 'nap' FROM message WHERE id = 1",
+    fixture_eventually_true(scene->database->conn,
+                            "SELECT coalesce(title, '') = 'nap' FROM message WHERE id = 1",
                             HTTP_SCENE_PATIENCE_MS);
     expect_served(scene);
 }
