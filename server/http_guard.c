@@ -484,14 +484,11 @@ static bool resolve(const char *address, int port, struct sockaddr_storage *out,
 
 static int port_of(evutil_socket_t fd)
 {
-    struct sockaddr_storage address = {0};
+    struct sockaddr_in6 address = {0}; /* the port of an IPv4 address stands at the same place */
     socklen_t length = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
         return 0;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
-    const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
-    in_port_t port = address.ss_family == AF_INET6 ? six->sin6_port : four->sin_port;
-    return ntohs(port);
+    return ntohs(address.sin6_port);
 }
 
 bool http_guard_listen(struct http_guard *guard, const char *address, int port, int *port_out,
