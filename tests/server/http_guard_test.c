@@ -341,7 +341,7 @@ static void what_is_under_way_is_answered_before_the_host_ends(void **state)
     assert_non_null(strstr(answer.body, "completed"));
     assert_true(answer.closed);
     http_answer_done(&answer);
-    http_scene_stop(scene, 0);
+    http_scene_end(scene, 0);
     close(fd);
     close(idle);
 }
@@ -370,7 +370,8 @@ static void a_request_whose_client_went_goes_on(void **state)
     int fd = begin_run(scene, "nap");
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
-    fixture_eventually_true(scene->database->conn, "SELECT coalesce(title, '') = 'nap' FROM message WHERE id = 1",
+    fixture_eventually_true(scene->database->conn,
+                            "SELECT coalesce(title, '') = 'nap' FROM message WHERE id = 1",
                             HTTP_SCENE_PATIENCE_MS);
     expect_served(scene);
 }
