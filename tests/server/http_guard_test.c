@@ -341,7 +341,7 @@ static void what_is_under_way_is_answered_before_the_host_ends(void **state)
     assert_non_null(strstr(answer.body, "completed"));
     assert_true(answer.closed);
     http_answer_done(&answer);
-    http_scene_stop(scene, 0);
+    http_scene_end(scene, 0);
     close(fd);
     close(idle);
 }

@@ -17,6 +17,7 @@
 
 enum {
     STREAM_BYTES_MAX = 4 << 20,
+    N_STREAMS = 51,
 };
 
 /* What a stream has sent so far. */
@@ -91,28 +92,35 @@ static void a_stream_tells_locks_instances_and_rates(void **state)
     assert_non_null(strstr(one.text, "\r\n0\r\n\r\n"));
     close_stream(&one);
     close(fd);
-    http_scene_stop(scene, 0);
+    http_scene_end(scene, 0);
 }
 
-/* One look at the database a second, for however many. */
+static int64_t commits_of_some_seconds(PGconn *conn)
+{
+    static const char query[] =
+        "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    int64_t before = fixture_int(conn, query);
+    sleep(4);
+    return fixture_int(conn, query) - before;
+}
+
+/* One look at the database a second, for however many; one for each would be 200 more. */
 static void all_streams_share_one_poll(void **state)
 {
     struct http_scene *scene = *state;
-    struct stream streams[20];
+    struct stream streams[N_STREAMS];
     PGconn *conn = scene->database->conn;
-    for (int i = 0; i < 20; i++)
+    open_stream(scene, &streams[0]);
+    wait_for(&streams[0], "event: instances");
+    int64_t with_one = commits_of_some_seconds(conn);
+    for (int i = 1; i < N_STREAMS; i++)
         open_stream(scene, &streams[i]);
-    for (int i = 0; i < 20; i++)
+    for (int i = 1; i < N_STREAMS; i++)
         wait_for(&streams[i], "event: instances");
-    fixture_exec(conn, "BEGIN; SELECT latchkey.lock('a'); COMMIT; SELECT pg_stat_clear_snapshot()");
-    int64_t before = fixture_int(conn, "SELECT xact_commit FROM pg_stat_database WHERE datname ="
-                                       " current_database()");
-    sleep(3);
-    int64_t after = fixture_int(conn, "SELECT xact_commit FROM pg_stat_database WHERE datname ="
-                                      " current_database()");
-    /* with the host's own heartbeat and looks; one look for each client would be 60 */
-    assert_true(after - before < 45);
-    for (int i = 0; i < 20; i++)
+    int64_t with_many = commits_of_some_seconds(conn);
+    if (with_many - with_one >= 100)
+        fail_msg("%d commits with one stream, %d with many", (int)with_one, (int)with_many);
+    for (int i = 0; i < N_STREAMS; i++)
         close_stream(&streams[i]);
 }
 
@@ -201,7 +209,6 @@ static void figures_count_what_happened_and_name_no_path(void **state)
         if (!strstr(answer.body, lines[i]))
             fail_msg("no %s in:\n%s", lines[i], answer.body);
     assert_null(strstr(answer.body, "message/"));
-    assert_null(strstr(answer.body, "77"));
     http_answer_done(&answer);
 }
 

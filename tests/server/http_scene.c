@@ -147,6 +147,11 @@ void http_scene_start(struct http_scene *scene, const char *const *arguments)
 void http_scene_stop(struct http_scene *scene, int exit_code)
 {
     kill(scene->host.pid, SIGTERM);
+    http_scene_end(scene, exit_code);
+}
+
+void http_scene_end(struct http_scene *scene, int exit_code)
+{
     program_wait(&scene->host);
     scene->runs = false;
     program_expect(&scene->host, exit_code);

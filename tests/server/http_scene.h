@@ -32,6 +32,9 @@ void http_scene_start(struct http_scene *scene, const char *const *arguments);
 /* Ends it and checks its exit code. */
 void http_scene_stop(struct http_scene *scene, int exit_code);
 
+/* The same for a host that was sent its signal: a second one would cut short what is under way. */
+void http_scene_end(struct http_scene *scene, int exit_code);
+
 /* Waits until the host has said it, at least so often. */
 void http_scene_wait_for(const struct http_scene *scene, const char *part, int times);
 
