@@ -84,7 +84,8 @@ static void no_line_of_the_manual_is_a_request_by_chance(void **state)
     (void)state;
     for (const struct command_row *command = commands; command->name; command++) {
         char *text = page(command);
-        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *rest;
+        for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
             bool is_known = *line != '.' && *line != '\'';
             for (size_t i = 0; i < sizeof known / sizeof *known; i++)
                 is_known |= strncmp(line, known[i], strlen(known[i])) == 0;
