@@ -115,9 +115,9 @@ void pg_pipeline_begin(struct pg_pipeline *pipeline)
                     NULL);
 }
 
-void pg_pipeline_commit(struct pg_pipeline *pipeline)
+int pg_pipeline_commit(struct pg_pipeline *pipeline)
 {
-    pg_pipeline_add(pipeline, PG_PREPARED, "COMMIT", 0, NULL);
+    return pg_pipeline_add(pipeline, PG_PREPARED, "COMMIT", 0, NULL);
 }
 
 int pg_pipeline_length(const struct pg_pipeline *pipeline)

@@ -33,9 +33,10 @@ int pg_pipeline_add(struct pg_pipeline *pipeline, enum pg_prepare prepare, const
                     int n_params, const char *const *params);
 
 /* For what is written outside of a batch: the statements between the two are one transaction that
- * may write, also where the server's default is read only. BEGIN goes first and has index 0. */
+ * may write, also where the server's default is read only. BEGIN goes first and has index 0; the
+ * index of COMMIT is returned. */
 void pg_pipeline_begin(struct pg_pipeline *pipeline);
-void pg_pipeline_commit(struct pg_pipeline *pipeline);
+int pg_pipeline_commit(struct pg_pipeline *pipeline);
 
 int pg_pipeline_length(const struct pg_pipeline *pipeline);
 bool pg_pipeline_ok(const struct pg_pipeline *pipeline);

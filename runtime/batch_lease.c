@@ -302,9 +302,9 @@ static void on_release_connection(struct pg_conn *conn, const struct fault *faul
         return;
     }
     pg_pipeline_clear(batch->pipeline);
-    batch_add_plain(batch, END_BEGIN_TEXT);
+    pg_pipeline_begin(batch->pipeline);
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LEASE_RELEASE, 2, params);
-    batch_add_plain(batch, "COMMIT");
+    pg_pipeline_commit(batch->pipeline);
     batch_enter(batch, BATCH_RELEASING);
     batch_send(batch, RELEASE_ANSWER_US, on_released);
 }

@@ -99,12 +99,12 @@ static void ask(struct commit_lookup *lookup)
     const char *attempt[] = {lookup->attempt}, *both[] = {lookup->attempt, own};
     uuid_draw(&lookup->runtime->uuids, own);
     pg_pipeline_clear(lookup->pipeline);
-    add(lookup, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+    pg_pipeline_begin(lookup->pipeline);
     add(lookup, "SET LOCAL lock_timeout = '50ms'");
     add(lookup, "SET LOCAL synchronous_commit = on");
     pg_pipeline_add(lookup->pipeline, PG_PREPARED, SQL_MARK_VOID, 2, both);
     lookup->at_read = pg_pipeline_add(lookup->pipeline, PG_PREPARED, SQL_MARK_READ, 1, attempt);
-    lookup->at_commit = pg_pipeline_add(lookup->pipeline, PG_PREPARED, "COMMIT", 0, NULL);
+    lookup->at_commit = pg_pipeline_commit(lookup->pipeline);
     if (!pg_conn_send(lookup->conn, lookup->pipeline, ANSWER_US, on_asked, lookup, &fault)) {
         struct pg_answer lost = {.connection_lost = true};
         on_asked(&lost, lookup);

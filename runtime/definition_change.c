@@ -142,7 +142,7 @@ static void send_end(struct definition_change *change)
 
 void definition_change_commit(struct definition_change *change)
 {
-    change->at_commit = pg_pipeline_add(change->pipeline, PG_PREPARED, "COMMIT", 0, NULL);
+    change->at_commit = pg_pipeline_commit(change->pipeline);
     send_end(change);
 }
 
@@ -218,8 +218,7 @@ static bool lock_and_look(struct definition_change *change, struct fault *fault)
     const char *begin[] = {silence};
     snprintf(silence, sizeof silence, "%d", SILENCE_MS);
     pg_pipeline_clear(change->pipeline);
-    pg_pipeline_add(change->pipeline, PG_PREPARED,
-                    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0, NULL);
+    pg_pipeline_begin(change->pipeline);
     pg_pipeline_add(change->pipeline, PG_PREPARED, SQL_CHANGE_BEGIN, 1, begin);
     change->at_lock = add_locks(change, fault);
     if (change->at_lock < 0)

@@ -234,7 +234,9 @@ static bool add_statements(struct job_enqueue *enqueue, struct pg_pipeline *pipe
         pg_array_begin(&columns[i]);
     }
     TAILQ_FOREACH(wish, &enqueue->wishes, link)
-    ok = add_row(columns, wish) && ok;
+    {
+        ok = add_row(columns, wish) && ok;
+    }
     if (!ok)
         fault_no_memory(fault);
     for (int i = 0; i < JOB_COLUMNS; i++) {

@@ -273,9 +273,12 @@ static void add_ids(const struct job_runner *runner, struct text *ids)
     const struct job *job;
     text_init(ids, IDS_BYTES_MAX);
     pg_array_begin(ids);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         TAILQ_FOREACH(job, lines[i], link)
-    pg_array_add(ids, job->id);
+        {
+            pg_array_add(ids, job->id);
+        }
+    }
     pg_array_end(ids);
 }
 
@@ -384,15 +387,10 @@ static void on_cared(struct pg_answer *answer, void *arg)
 static void add_extension(struct job_runner *runner, struct pg_pipeline *pipeline)
 {
     struct text ids;
-    struct job *job;
     char claim_ms[24];
     struct fault fault;
     snprintf(claim_ms, sizeof claim_ms, "%d", CLAIM_MS);
-    text_init(&ids, IDS_BYTES_MAX);
-    pg_array_begin(&ids);
-    TAILQ_FOREACH(job, &runner->running, link)
-    pg_array_add(&ids, job->id);
-    pg_array_end(&ids);
+    add_ids(runner, &ids);
     const char *params[] = {runner->runtime->process_id, claim_ms, text_chars(&ids)};
     if (text_ok(&ids, &fault))
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_EXTEND, 3, params);

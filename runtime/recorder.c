@@ -109,12 +109,6 @@ static void on_written(struct pg_answer *answer, void *arg)
     finish(recorder);
 }
 
-static bool commit(struct recorder *recorder)
-{
-    pg_pipeline_commit(recorder->pipeline);
-    return true;
-}
-
 static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
 {
     struct recorder *recorder = arg;
@@ -140,12 +134,14 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
     }
     pg_pipeline_clear(recorder->pipeline);
     pg_pipeline_begin(recorder->pipeline);
-    bool sent = conn &&
-                history_add_statements(&history, recorder->runtime->process_id, recorder->pipeline,
-                                       &failed) &&
-                instance_stops_add_statement(&stops, recorder->pipeline, &failed) &&
-                pg_pipeline_length(recorder->pipeline) > 1 && commit(recorder) &&
-                pg_conn_send(conn, recorder->pipeline, ANSWER_US, on_written, recorder, &failed);
+    bool wanted = conn &&
+                  history_add_statements(&history, recorder->runtime->process_id,
+                                         recorder->pipeline, &failed) &&
+                  instance_stops_add_statement(&stops, recorder->pipeline, &failed) &&
+                  pg_pipeline_length(recorder->pipeline) > 1;
+    pg_pipeline_commit(recorder->pipeline);
+    bool sent =
+        wanted && pg_conn_send(conn, recorder->pipeline, ANSWER_US, on_written, recorder, &failed);
     history_done(&history);
     instance_stops_done(&stops);
     if (!conn)
