@@ -22,6 +22,7 @@ struct record {
 };
 
 struct pg_pipeline {
+    bool begun;
     struct text bytes; /* every text and parameter, each with its NUL */
     struct record *records;
     int n_records;
@@ -52,6 +53,7 @@ void pg_pipeline_free(struct pg_pipeline *pipeline)
 
 void pg_pipeline_clear(struct pg_pipeline *pipeline)
 {
+    pipeline->begun = false;
     text_clear(&pipeline->bytes);
     pipeline->n_records = 0;
     pipeline->n_params = 0;
@@ -111,8 +113,14 @@ int pg_pipeline_add(struct pg_pipeline *pipeline, enum pg_prepare prepare, const
 
 void pg_pipeline_begin(struct pg_pipeline *pipeline)
 {
+    pipeline->begun = true;
     pg_pipeline_add(pipeline, PG_PREPARED, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", 0,
                     NULL);
+}
+
+bool pg_pipeline_has_begun(const struct pg_pipeline *pipeline)
+{
+    return pipeline->begun;
 }
 
 int pg_pipeline_commit(struct pg_pipeline *pipeline)

@@ -38,6 +38,8 @@ int pg_pipeline_add(struct pg_pipeline *pipeline, enum pg_prepare prepare, const
 void pg_pipeline_begin(struct pg_pipeline *pipeline);
 int pg_pipeline_commit(struct pg_pipeline *pipeline);
 
+bool pg_pipeline_has_begun(const struct pg_pipeline *pipeline);
+
 int pg_pipeline_length(const struct pg_pipeline *pipeline);
 bool pg_pipeline_ok(const struct pg_pipeline *pipeline);
 

@@ -63,7 +63,8 @@ bool errand_start(struct runtime *runtime, enum pg_pool_line line, struct pg_pip
         pg_pipeline_free(pipeline);
         return fault_no_memory(fault);
     }
-    pg_pipeline_commit(pipeline);
+    if (pg_pipeline_has_begun(pipeline))
+        pg_pipeline_commit(pipeline);
     *errand = (struct errand){
         .runtime = runtime, .pipeline = pipeline, .answer_us = answer_us, .done = done, .arg = arg};
     if (!pg_pool_take(runtime->pool, line, wait_us, on_connection, errand, &errand->request,

@@ -12,12 +12,13 @@ struct runtime;
  * over and the connection given back before; called once, from the loop, unless cancelled. */
 typedef void errand_done_fn(struct pg_answer *answer, void *arg);
 
-/* A pipeline that begins its transaction; the first statement added to it has index 1. NULL without
- * memory. */
+/* A pipeline for an errand that writes: its transaction is begun, and the first statement added to it
+ * has index 1. NULL without memory. */
 struct pg_pipeline *errand_pipeline(void);
 
-/* The pipeline, of errand_pipeline, is owned by the errand, also on failure; NULL counts as lack of
- * memory. Its commit is added. *out may be used to cancel until done runs. */
+/* The pipeline, of errand_pipeline or, to read only, of pg_pipeline_new, is owned by the errand,
+ * also on failure; NULL counts as lack of memory. What it has begun is committed. *out may be used
+ * to cancel until done runs. */
 MUST_CHECK bool errand_start(struct runtime *runtime, enum pg_pool_line line,
                              struct pg_pipeline *pipeline, int64_t wait_us, int64_t answer_us,
                              errand_done_fn *done, void *arg, struct errand **out,

