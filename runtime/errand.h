@@ -12,8 +12,8 @@ struct runtime;
  * over and the connection given back before; called once, from the loop, unless cancelled. */
 typedef void errand_done_fn(struct pg_answer *answer, void *arg);
 
-/* A pipeline for an errand that writes: its transaction is begun, and the first statement added to it
- * has index 1. NULL without memory. */
+/* A pipeline for an errand that writes: its transaction is begun, and the first statement added to
+ * it has index 1. NULL without memory. */
 struct pg_pipeline *errand_pipeline(void);
 
 /* The pipeline, of errand_pipeline or, to read only, of pg_pipeline_new, is owned by the errand,

@@ -186,7 +186,7 @@ bool execution_new_of_instance(struct runtime *runtime, const struct execution_o
     return true;
 }
 
-static void reset_for_next(struct execution *execution)
+void execution_leave_queue(struct execution *execution)
 {
     if (event_initialized(&execution->timer))
         event_del(&execution->timer);
@@ -195,6 +195,11 @@ static void reset_for_next(struct execution *execution)
         execution->ticket = NULL;
         lock_queue_leave(ticket);
     }
+}
+
+static void reset_for_next(struct execution *execution)
+{
+    execution_leave_queue(execution);
     execution_chain_free(execution->chain);
     execution->chain = NULL;
     execution->has_learnt = false;
@@ -240,10 +245,7 @@ void execution_free(struct execution *execution)
 {
     if (!execution)
         return;
-    if (event_initialized(&execution->timer))
-        event_del(&execution->timer);
-    if (execution->ticket)
-        lock_queue_leave(execution->ticket);
+    execution_leave_queue(execution);
     execution_chain_free(execution->chain);
     TAILQ_REMOVE(&execution->runtime->executions, execution, by_time);
     execution->runtime->n_running--;

@@ -133,6 +133,9 @@ MUST_CHECK bool execution_new_of_instance(struct runtime *runtime,
                                           struct execution **out, bool *refused,
                                           struct fault *fault);
 
+/* Gives up its place among the executions of this process, and its timer. */
+void execution_leave_queue(struct execution *execution);
+
 /* The activity is tried again after a failure: its times count anew. */
 void execution_renew_time(struct execution *execution);
 

@@ -24,6 +24,22 @@ const struct execution_status_row *execution_status_row(enum execution_status st
     return &rows[status];
 }
 
+enum execution_status execution_status_of_fault(enum fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_MISSING: return STATUS_MISSING;
+    case FAULT_INVALID: return STATUS_INVALID;
+    case FAULT_CONFLICT: return STATUS_CONFLICT;
+    case FAULT_UNKNOWN: return STATUS_UNKNOWN;
+    case FAULT_NONE:
+    case FAULT_DATABASE:
+    case FAULT_SCRIPT:
+    case FAULT_EXHAUSTED:
+    case FAULT_CANCELLED: return STATUS_FAILED;
+    }
+    return STATUS_FAILED;
+}
+
 enum execution_status execution_status_worst(const long counts[STATUS_COUNT])
 {
     static const enum execution_status order[] = {

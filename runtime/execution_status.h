@@ -3,6 +3,8 @@
  * One table; docs/concepts.md and every way in speak of the same rows.
  */
 #pragma once
+#include "fault.h"
+
 #include <stdbool.h>
 
 enum execution_status {
@@ -33,6 +35,9 @@ struct execution_status_row {
 };
 
 const struct execution_status_row *execution_status_row(enum execution_status status);
+
+/* What a fault comes to that kept an execution from beginning. */
+enum execution_status execution_status_of_fault(enum fault_kind kind);
 
 /* The status whose exit code a run of many ends with: the first present in the order unknown,
  * invalid, missing, failed, expired, conflict, locked, blocked; completed if all went well. */

@@ -153,22 +153,6 @@ static void tell_result(struct latchkey_request *request, const struct result *r
     request_free(request);
 }
 
-static enum execution_status status_of(enum fault_kind kind)
-{
-    switch (kind) {
-    case FAULT_MISSING: return STATUS_MISSING;
-    case FAULT_INVALID: return STATUS_INVALID;
-    case FAULT_CONFLICT: return STATUS_CONFLICT;
-    case FAULT_UNKNOWN: return STATUS_UNKNOWN;
-    case FAULT_NONE:
-    case FAULT_DATABASE:
-    case FAULT_SCRIPT:
-    case FAULT_EXHAUSTED:
-    case FAULT_CANCELLED: return STATUS_FAILED;
-    }
-    return STATUS_FAILED;
-}
-
 /* It never came to an execution. */
 static void tell_refused(struct latchkey_request *request, const struct fault *fault)
 {
@@ -176,7 +160,7 @@ static void tell_refused(struct latchkey_request *request, const struct fault *f
     const struct result result = {.workflow = names_workflow ? request->name : "",
                                   .activity = "",
                                   .reason = fault->text,
-                                  .status = status_of(fault->kind)};
+                                  .status = execution_status_of_fault(fault->kind)};
     tell_result(request, &result);
 }
 

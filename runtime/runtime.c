@@ -429,13 +429,7 @@ void runtime_prepare(struct runtime *runtime, struct execution *execution)
 
 void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded)
 {
-    if (event_initialized(&execution->timer))
-        event_del(&execution->timer);
-    if (execution->ticket) {
-        struct lock_ticket *ticket = execution->ticket;
-        execution->ticket = NULL;
-        lock_queue_leave(ticket);
-    }
+    execution_leave_queue(execution);
     if (runtime->stopping)
         return;
     if (*execution->follow && key_follow(execution))

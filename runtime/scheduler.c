@@ -470,11 +470,7 @@ void scheduler_step_aside(struct scheduler *scheduler, struct execution *executi
     if (!put_back(scheduler, execution))
         return;
     leave_line(scheduler, execution);
-    if (execution->ticket) {
-        struct lock_ticket *ticket = execution->ticket;
-        execution->ticket = NULL;
-        lock_queue_leave(ticket);
-    }
+    execution_leave_queue(execution);
     if (execution->next_locks) {
         lock_set_free(execution->locks);
         execution->locks = execution->next_locks;

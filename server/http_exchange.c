@@ -196,6 +196,15 @@ void http_exchange_streams(struct http_exchange *exchange)
     http_server_count(exchange, 200);
 }
 
+/* evhttp leaves the request to us unless it still has it. */
+void http_exchange_lose_client(struct http_exchange *exchange)
+{
+    exchange->conn = NULL;
+    if (!evhttp_request_get_connection(exchange->request))
+        evhttp_request_free(exchange->request);
+    exchange->request = NULL;
+}
+
 void http_exchange_free(struct http_exchange *exchange)
 {
     if (exchange->conn)

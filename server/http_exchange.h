@@ -108,3 +108,7 @@ void http_reply_list(struct http_exchange *exchange, const char *name, const cha
  * counted and logged. The exchange stays until http_exchange_free. */
 void http_exchange_streams(struct http_exchange *exchange);
 void http_exchange_free(struct http_exchange *exchange);
+
+/* The client is gone, or the server is: its request is given up, and whatever is replied goes
+ * nowhere. */
+void http_exchange_lose_client(struct http_exchange *exchange);

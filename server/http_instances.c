@@ -40,18 +40,10 @@ static void on_queued(const struct result *result, void *arg)
 
 static void reply_unknown_workflow(struct http_exchange *exchange, const struct fault *fault)
 {
-    struct result result = {.workflow = exchange->params[0], .activity = "", .reason = fault->text};
-    switch (fault->kind) {
-    case FAULT_MISSING: result.status = STATUS_MISSING; break;
-    case FAULT_INVALID: result.status = STATUS_INVALID; break;
-    case FAULT_NONE:
-    case FAULT_CONFLICT:
-    case FAULT_DATABASE:
-    case FAULT_SCRIPT:
-    case FAULT_EXHAUSTED:
-    case FAULT_CANCELLED:
-    case FAULT_UNKNOWN: result.status = STATUS_FAILED; break;
-    }
+    struct result result = {.workflow = exchange->params[0],
+                            .activity = "",
+                            .status = execution_status_of_fault(fault->kind),
+                            .reason = fault->text};
     http_reply_result(exchange, &result);
 }
 

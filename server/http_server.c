@@ -300,14 +300,9 @@ static bool check_body(struct http_exchange *exchange)
     return false;
 }
 
-/* The client is gone, or the server is. evhttp leaves the request to us unless it still has it. */
 static void on_closed(void *arg)
 {
-    struct http_exchange *exchange = arg;
-    exchange->conn = NULL;
-    if (!evhttp_request_get_connection(exchange->request))
-        evhttp_request_free(exchange->request);
-    exchange->request = NULL;
+    http_exchange_lose_client(arg);
 }
 
 static const char *method_name(enum evhttp_cmd_type type)

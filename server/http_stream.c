@@ -57,12 +57,8 @@ static void drop_client(struct http_exchange *exchange)
 
 static void on_closed(void *arg)
 {
-    struct http_exchange *exchange = arg;
-    exchange->conn = NULL;
-    if (!evhttp_request_get_connection(exchange->request))
-        evhttp_request_free(exchange->request);
-    exchange->request = NULL;
-    http_exchange_free(exchange);
+    http_exchange_lose_client(arg);
+    http_exchange_free(arg);
 }
 
 static void send_text(struct client *client, const char *text, size_t length)

@@ -6,18 +6,8 @@
 
 enum execution_status run_report_status(enum fault_kind kind)
 {
-    switch (kind) {
-    case FAULT_INVALID:
-    case FAULT_SCRIPT: return STATUS_INVALID;
-    case FAULT_MISSING: return STATUS_MISSING;
-    case FAULT_CONFLICT: return STATUS_CONFLICT;
-    case FAULT_UNKNOWN: return STATUS_UNKNOWN;
-    case FAULT_NONE:
-    case FAULT_DATABASE:
-    case FAULT_EXHAUSTED:
-    case FAULT_CANCELLED: return STATUS_FAILED;
-    }
-    return STATUS_FAILED;
+    /* before a run a script can only fail as a part of its definition */
+    return kind == FAULT_SCRIPT ? STATUS_INVALID : execution_status_of_fault(kind);
 }
 
 static void print_json(const struct result *result)
