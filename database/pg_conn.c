@@ -281,6 +281,12 @@ static bool drain(struct pg_conn *conn)
     return false;
 }
 
+/* libpq reads when it cannot send: the server's last words may be in, and nobody has looked. */
+static void hear_last_words(struct pg_conn *conn)
+{
+    (void)drain(conn);
+}
+
 static void fail_without_memory(struct pg_conn *conn)
 {
     struct fault fault;
@@ -371,10 +377,12 @@ static void step_busy(struct pg_conn *conn, short what)
     if (conn->state != PG_SENDING || !(what & EV_WRITE))
         return;
     int unsent = PQflush(conn->pq);
-    if (unsent < 0)
+    if (unsent < 0) {
+        hear_last_words(conn);
         fail_from_pq(conn);
-    else if (unsent == 0 && !enter(conn, PG_READING))
+    } else if (unsent == 0 && !enter(conn, PG_READING)) {
         fail_without_memory(conn);
+    }
 }
 
 static void step_idle(struct pg_conn *conn)
@@ -477,6 +485,7 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
         !start_sending(conn)) {
         struct fault why;
         pg_fault_from_broken(conn->pq, &why);
+        hear_last_words(conn);
         break_later(conn, &why);
     }
     return true;

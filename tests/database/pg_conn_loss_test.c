@@ -5,13 +5,16 @@
 #include "clock.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -117,6 +120,54 @@ static void a_thawed_client_still_reads_the_last_words(void **state)
         pg_answer_done(&answer);
         pg_conn_close(conn);
     }
+}
+
+/* Its socket is closed too. */
+static void wait_until_exited(struct desk *desk, int pid)
+{
+    wait_until_gone(desk, pid);
+    while (kill(pid, 0) == 0)
+        usleep(1000);
+}
+
+static bool next_send_would_block;
+
+/* libpq's: the executable's own is found before the library's. */
+__attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t n, int flags)
+{
+    if (next_send_would_block) {
+        next_send_would_block = false;
+        errno = EAGAIN;
+        return -1;
+    }
+    return syscall(SYS_sendto, fd, bytes, n, flags, NULL, 0);
+}
+
+/* libpq reads when it cannot send, and so has the last words in hand, unread by us, when the next
+ * attempt to send fails. */
+static void last_words_read_while_sending_are_heard(void **state)
+{
+    struct desk *desk = *state;
+    struct pg_conn *conn = desk_connect(desk);
+    struct pg_answer answer;
+    char big[20000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    desk_add(desk, "BEGIN");
+    desk_add(desk, "SET LOCAL idle_in_transaction_session_timeout = 30");
+    desk_send(desk, conn, &answer);
+    pg_answer_done(&answer);
+    wait_until_exited(desk, pg_conn_backend_pid(conn));
+    pg_pipeline_add(desk->pipeline, PG_PREPARED, "SELECT $1::text", 1, (const char *const[]){big});
+    desk_add(desk, "COMMIT");
+    next_send_would_block = true;
+    desk_send(desk, conn, &answer);
+    assert_false(next_send_would_block);
+    assert_true(answer.connection_lost);
+    assert_string_equal(answer.fault.sqlstate, "25P03");
+    assert_int_equal(answer.failed, -1);
+    pg_answer_done(&answer);
+    pg_conn_close(conn);
 }
 
 static void a_time_limit_breaks_the_connection(void **state)
@@ -321,6 +372,7 @@ int pg_conn_loss_tests(void)
         TEST(an_idle_connection_that_was_ended_says_so_and_sends_nothing),
         TEST(idling_too_long_in_a_transaction_is_told_as_such),
         TEST(a_thawed_client_still_reads_the_last_words),
+        TEST(last_words_read_while_sending_are_heard),
         TEST(a_time_limit_breaks_the_connection),
         TEST(a_time_limit_that_was_kept_does_no_harm),
         TEST(done_may_close_a_lost_connection),
