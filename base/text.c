@@ -33,7 +33,7 @@ void text_cut(struct text *text, size_t length)
     }
 }
 
-static bool reserve(struct text *text, size_t n_more)
+static bool grow(struct text *text, size_t n_more)
 {
     if (text->failed)
         return false;
@@ -57,6 +57,16 @@ static bool reserve(struct text *text, size_t n_more)
     return true;
 }
 
+/* Most additions are of a few bytes into room that is there: what is within the capacity may still
+ * be over the limit, so only those of both are let through here. */
+static inline bool reserve(struct text *text, size_t n_more)
+{
+    size_t end = text->length + n_more;
+    if (!text->failed && end >= n_more && end < text->capacity && end <= text->limit_bytes)
+        return true;
+    return grow(text, n_more);
+}
+
 void text_add(struct text *text, const char *bytes, size_t n_bytes)
 {
     if (!reserve(text, n_bytes))
@@ -74,7 +84,10 @@ void text_add_chars(struct text *text, const char *chars)
 
 void text_add_char(struct text *text, char c)
 {
-    text_add(text, &c, 1);
+    if (!reserve(text, 1))
+        return;
+    text->bytes[text->length++] = c;
+    text->bytes[text->length] = '\0';
 }
 
 void text_add_int64(struct text *text, int64_t value)

@@ -21,24 +21,19 @@ static void separate(struct text *text)
         text_add_char(text, ',');
 }
 
+/* All digits, perhaps after a minus: needs no quotes. */
 static bool is_plain(const char *element)
 {
-    if (*element == '-')
-        element++;
-    return *element != '\0' && element[strspn(element, "0123456789")] == '\0';
+    const char *at = element + (*element == '-');
+    if (*at == '\0')
+        return false;
+    while (*at >= '0' && *at <= '9')
+        at++;
+    return *at == '\0';
 }
 
-void pg_array_add(struct text *text, const char *element)
+static void add_quoted(struct text *text, const char *element)
 {
-    separate(text);
-    if (!element) {
-        text_add_chars(text, "NULL");
-        return;
-    }
-    if (is_plain(element)) {
-        text_add_chars(text, element);
-        return;
-    }
     text_add_char(text, '"');
     for (;;) {
         size_t n_clean = strcspn(element, "\"\\");
@@ -50,6 +45,17 @@ void pg_array_add(struct text *text, const char *element)
         text_add_char(text, *element++);
     }
     text_add_char(text, '"');
+}
+
+void pg_array_add(struct text *text, const char *element)
+{
+    separate(text);
+    if (!element)
+        text_add(text, "NULL", strlen("NULL"));
+    else if (is_plain(element))
+        text_add_chars(text, element);
+    else
+        add_quoted(text, element);
 }
 
 void pg_array_add_int64(struct text *text, int64_t element)

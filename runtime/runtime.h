@@ -27,6 +27,7 @@ struct runtime_options {
     int batch_members_max;  /* executions of one transaction */
     int batch_share_least; /* it leaves some of those that are ready to other connections above that
                             */
+    int64_t batch_linger_us; /* much fewer than in the last batch wait so long for one under way */
     /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
      * server's lock table */
     int batch_entries_max;

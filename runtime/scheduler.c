@@ -2,6 +2,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "contention.h"
 #include "lease_bell.h"
 #include "lease_sweep.h"
 #include "pg_fault.h"
@@ -10,18 +11,15 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 enum {
     PLAIN_BATCHES_MAX = 3, /* more make the batches smaller, not the work faster */
+    MUCH_SMALLER = 4,      /* a batch is, with less than a quarter of the members of the last */
     POLL_FIRST_US = 1000,
     POLL_MAX_US = 10 * 1000,
     WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
     WAIT_SLICE_US = 250 * 1000,    /* the same while other heads want the slot */
-    CONTENDED_US = 1000 * 1000,    /* a path that needed a waiter goes straight to one again */
-    CONTENDED_MAX = 10000,
-    LEASE_SWEPT_US = 20 * 1000, /* until an expired one should be gone */
+    LEASE_SWEPT_US = 20 * 1000,    /* until an expired one should be gone */
     LEASE_JITTER_US = 10 * 1000,
     AWAY_PAUSE_US = 200 * 1000,
     ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
@@ -29,13 +27,6 @@ enum {
 };
 
 TAILQ_HEAD(execution_line, execution);
-
-/* A path for which this host has waited in PostgreSQL not long ago. */
-struct contended {
-    int64_t key;
-    int64_t until_us;
-    UT_hash_handle hh;
-};
 
 struct scheduler {
     struct runtime *runtime;
@@ -46,7 +37,9 @@ struct scheduler {
     int running[3]; /* batches by kind, from their request for a connection on */
     int pending[3]; /* of them, those whose connection has not come */
     int limits[3];
-    struct contended *contended;
+    int last_size;           /* members of the last plain batch */
+    int64_t linger_until_us; /* 0: nobody lingers */
+    struct contention contention;
     struct fault away; /* the last failure to get a connection */
     int64_t away_us;
 };
@@ -118,47 +111,6 @@ static int64_t contention_key(const struct execution *execution)
         if (lock_set_entry(execution->locks, i)->exclusive)
             return lock_set_entry(execution->locks, i)->key;
     return 0;
-}
-
-static void drop_contended(struct scheduler *scheduler, int64_t now_us)
-{
-    struct contended *path, *next;
-    HASH_ITER(hh, scheduler->contended, path, next)
-    {
-        if (path->until_us < now_us) {
-            HASH_DEL(scheduler->contended, path);
-            free(path);
-        }
-    }
-}
-
-static void mark_contended(struct scheduler *scheduler, const struct execution *execution)
-{
-    int64_t key = contention_key(execution), now_us = clock_monotonic_us();
-    struct contended *path = NULL;
-    HASH_FIND(hh, scheduler->contended, &key, sizeof key, path);
-    if (!path) {
-        if (HASH_COUNT(scheduler->contended) >= CONTENDED_MAX)
-            drop_contended(scheduler, now_us);
-        path = calloc(1, sizeof *path);
-        if (!path)
-            return; /* it only costs the path a few polls */
-        path->key = key;
-        HASH_ADD(hh, scheduler->contended, key, sizeof key, path);
-        if (!path->hh.tbl) {
-            free(path);
-            return;
-        }
-    }
-    path->until_us = now_us + CONTENDED_US;
-}
-
-static bool is_contended(struct scheduler *scheduler, const struct execution *execution)
-{
-    int64_t key = contention_key(execution);
-    struct contended *path = NULL;
-    HASH_FIND(hh, scheduler->contended, &key, sizeof key, path);
-    return path && path->until_us >= clock_monotonic_us();
 }
 
 /* ---- outcomes ---- */
@@ -299,6 +251,8 @@ static void fill_plain(struct scheduler *scheduler, struct batch *batch)
     int n_heads = batch_n_members(batch);
     for (int i = 0; i < n_heads; i++)
         fill_behind(scheduler, batch, batch_member(batch, i), /* covered_by= */ NULL);
+    scheduler->last_size = batch_n_members(batch);
+    scheduler->linger_until_us = 0;
 }
 
 /* The head that had the fewest turns at a waiter connection; of those the oldest. */
@@ -326,7 +280,7 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
         execution = next_for_slot(scheduler);
         if (execution) {
             execution->slices++;
-            mark_contended(scheduler, execution);
+            contention_mark(&scheduler->contention, contention_key(execution));
         }
         break;
     }
@@ -403,7 +357,7 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
         execution->refused_since_us = now_us;
     int64_t refused_us = now_us - execution->refused_since_us;
     if (execution->ticket && (refused_us >= scheduler->runtime->options.queue_after_us ||
-                              is_contended(scheduler, execution))) {
+                              contention_has(&scheduler->contention, contention_key(execution)))) {
         enter_line(scheduler, execution, READY_SLOT, /* first= */ false);
         return;
     }
@@ -501,15 +455,33 @@ static void note_away(struct scheduler *scheduler, const struct fault *fault)
     event_add(scheduler->go, &pause);
 }
 
+/* A transaction costs the server about as much as thirty executions in it: the few that were
+ * refused before would have one for themselves. They wait a little for a batch that ends, and go
+ * with what comes then. */
+static bool lingers(struct scheduler *scheduler)
+{
+    if (scheduler->running[BATCH_PLAIN] == 0 ||
+        scheduler->lengths[READY_PLAIN] * MUCH_SMALLER >= scheduler->last_size)
+        return false;
+    int64_t now_us = clock_monotonic_us();
+    if (!scheduler->linger_until_us)
+        scheduler->linger_until_us = now_us + scheduler->runtime->options.batch_linger_us;
+    if (now_us >= scheduler->linger_until_us)
+        return false;
+    struct timeval rest = clock_timeval_us(scheduler->linger_until_us - now_us);
+    event_add(scheduler->go, &rest);
+    return true;
+}
+
 /* One connection is asked for at a time for a plain batch: it takes its share when it comes. */
-static bool needs_batch(const struct scheduler *scheduler, enum batch_kind kind,
-                        enum ready_line line)
+static bool needs_batch(struct scheduler *scheduler, enum batch_kind kind, enum ready_line line)
 {
     int n_pending = scheduler->pending[kind];
     if (scheduler->running[kind] >= scheduler->limits[kind])
         return false;
-    return kind == BATCH_PLAIN ? n_pending == 0 && scheduler->lengths[line] > 0
-                               : scheduler->lengths[line] > n_pending;
+    if (kind == BATCH_PLAIN)
+        return n_pending == 0 && scheduler->lengths[line] > 0 && !lingers(scheduler);
+    return scheduler->lengths[line] > n_pending;
 }
 
 static void start_batches(struct scheduler *scheduler, enum batch_kind kind, enum ready_line line)
@@ -583,12 +555,7 @@ void scheduler_free(struct scheduler *scheduler)
     if (!scheduler)
         return;
     assert(scheduler->runtime->n_running == 0);
-    struct contended *path, *next;
-    HASH_ITER(hh, scheduler->contended, path, next)
-    {
-        HASH_DEL(scheduler->contended, path);
-        free(path);
-    }
+    contention_done(&scheduler->contention);
     if (scheduler->go)
         event_free(scheduler->go);
     lock_queue_free(scheduler->queue);

@@ -1,4 +1,5 @@
 /* Many executions in one transaction must look as if each had run alone, in their order. */
+#include "pg_proxy.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -73,6 +74,43 @@ static void what_is_ready_is_shared_among_the_connections(void **state)
     assert_int_equal(count_outcomes(outcomes, SOME, STATUS_COMPLETED), SOME);
     assert_n_transactions(*state, SOME / EACH);
     host_stop(host);
+}
+
+/* One by one they would cost the server a transaction each. */
+static void a_few_wait_a_little_for_a_large_batch(void **state)
+{
+    enum { FEW = 3 };
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcomes[N], few[FEW];
+    struct pg_proxy *proxy;
+    struct fault fault;
+    if (!pg_proxy_start(fixture->conninfo, &proxy, &fault))
+        fail_msg("%s", fault.text);
+    struct runtime_options options = runtime_fixture_options(fixture);
+    options.conninfo = pg_proxy_conninfo(proxy);
+    options.batch_linger_us = 500 * 1000;
+    runtime_fixture_tables(fixture, TABLES);
+    struct host *host = host_start(fixture, &options);
+    struct workflow *workflow = host_publish(host, JOURNAL("", APPEND));
+    pg_proxy_strike(proxy, PG_PROXY_HOLD_BEFORE_COMMIT, 0, 1);
+    for (int i = 0; i < N; i++)
+        host_submitf(host, workflow, &outcomes[i], "{\"id\":%d,\"n\":1}", i + 1);
+    for (int i = 0; i < 1000 && !pg_proxy_n_struck(proxy); i++)
+        runtime_fixture_turn(fixture, 10);
+    for (int i = 0; i < FEW; i++) {
+        host_submitf(host, workflow, &few[i], "{\"id\":%d,\"n\":1}", N + 1 + i);
+        runtime_fixture_turn(fixture, 10);
+    }
+    for (int i = 0; i < 1000 && !count_outcomes(few, FEW, STATUS_COMPLETED); i++)
+        runtime_fixture_turn(fixture, 10);
+    assert_int_equal(count_outcomes(few, FEW, STATUS_COMPLETED), FEW); /* but not for ever */
+    assert_int_equal(count_outcomes(outcomes, N, STATUS_COMPLETED), 0);
+    assert_n_transactions(fixture, 1);
+    pg_proxy_thaw(proxy);
+    runtime_fixture_wait(fixture);
+    assert_int_equal(count_outcomes(outcomes, N, STATUS_COMPLETED), N);
+    host_stop(host);
+    pg_proxy_stop(proxy);
 }
 
 static void assert_log(struct runtime_fixture *fixture, int n, const int *without, int n_without)
@@ -435,6 +473,7 @@ int batch_tests(void)
         cmocka_unit_test(executions_of_one_path_share_a_transaction_in_their_order),
         cmocka_unit_test(executions_of_many_paths_share_a_transaction),
         cmocka_unit_test(what_is_ready_is_shared_among_the_connections),
+        cmocka_unit_test(a_few_wait_a_little_for_a_large_batch),
         cmocka_unit_test(a_batch_has_no_more_members_than_it_may),
         cmocka_unit_test(a_batch_has_no_more_lock_entries_than_it_may),
         cmocka_unit_test(a_very_large_batch_is_exact),
