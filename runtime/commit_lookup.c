@@ -1,7 +1,7 @@
 /*
  *   WAITING --connection--> ASKING --answer--> told
- *      ^______pause___________/  an open transaction, a lost connection: again, until the time is
- * up
+ *      ^______pause___________/  an open transaction, a lost connection: again, until
+ *                                         the time is up
  *
  * The look-up's own commit may lose its answer too. Then the next round finds the void mark, reads
  * that it is void, and that is as good an answer.
@@ -9,7 +9,7 @@
 #include "commit_lookup.h"
 
 #include "clock.h"
-#include "pg_pool.h"
+#include "errand.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -28,11 +28,9 @@ struct commit_lookup {
     int64_t until_us;
     commit_lookup_fn *done;
     void *arg;
-    struct pg_request *request;
-    struct pg_conn *conn;
-    struct pg_pipeline *pipeline;
+    struct errand *errand;
     struct event *timer;
-    int at_read, at_commit;
+    int at_read;
 };
 
 static void try_again(struct commit_lookup *lookup);
@@ -41,13 +39,9 @@ void commit_lookup_cancel(struct commit_lookup *lookup)
 {
     if (!lookup)
         return;
-    if (lookup->request)
-        pg_pool_cancel(lookup->request);
-    if (lookup->conn)
-        pg_pool_give(lookup->runtime->pool, lookup->conn);
+    errand_cancel(lookup->errand);
     if (lookup->timer)
         event_free(lookup->timer);
-    pg_pipeline_free(lookup->pipeline);
     free(lookup);
 }
 
@@ -59,72 +53,44 @@ static void tell(struct commit_lookup *lookup, enum commit_fact fact)
     done(fact, arg);
 }
 
-static void give_back(struct commit_lookup *lookup)
-{
-    pg_pool_give(lookup->runtime->pool, lookup->conn);
-    lookup->conn = NULL;
-}
-
-static void on_asked(struct pg_answer *answer, void *arg)
-{
-    struct commit_lookup *lookup = arg;
-    give_back(lookup);
-    if (answer->fault.kind || answer->connection_lost) {
-        try_again(lookup);
-        return;
-    }
-    PGresult *read = answer->results[lookup->at_read];
-    bool durable = strcmp(PQcmdStatus(answer->results[lookup->at_commit]), "COMMIT") == 0 &&
-                   answer->warned != lookup->at_commit;
-    if (!durable || PQntuples(read) != 1)
-        try_again(lookup);
-    else
-        tell(lookup, strcmp(PQgetvalue(read, 0, 0), "t") == 0 ? COMMIT_NEVER : COMMIT_HAPPENED);
-}
-
-static void add(struct commit_lookup *lookup, const char *text)
-{
-    pg_pipeline_add(lookup->pipeline, PG_PREPARED, text, 0, NULL);
-}
-
 static bool is_too_old(const struct commit_lookup *lookup)
 {
     return clock_wall_us() - uuid_time_ms(lookup->attempt) * 1000 > COMMIT_LOOKUP_MOST_US;
 }
 
-static void ask(struct commit_lookup *lookup)
-{
-    struct fault fault;
-    char own[UUID_TEXT_BYTES];
-    const char *attempt[] = {lookup->attempt}, *both[] = {lookup->attempt, own};
-    uuid_draw(&lookup->runtime->uuids, own);
-    pg_pipeline_clear(lookup->pipeline);
-    pg_pipeline_begin(lookup->pipeline);
-    add(lookup, "SET LOCAL lock_timeout = '50ms'");
-    add(lookup, "SET LOCAL synchronous_commit = on");
-    pg_pipeline_add(lookup->pipeline, PG_PREPARED, SQL_MARK_VOID, 2, both);
-    lookup->at_read = pg_pipeline_add(lookup->pipeline, PG_PREPARED, SQL_MARK_READ, 1, attempt);
-    lookup->at_commit = pg_pipeline_commit(lookup->pipeline);
-    if (!pg_conn_send(lookup->conn, lookup->pipeline, ANSWER_US, on_asked, lookup, &fault)) {
-        struct pg_answer lost = {.connection_lost = true};
-        on_asked(&lost, lookup);
-    }
-}
-
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+static void on_asked(struct pg_answer *answer, void *arg)
 {
     struct commit_lookup *lookup = arg;
-    (void)fault;
-    lookup->request = NULL;
-    lookup->conn = conn;
-    if (conn && is_too_old(lookup)) {
-        give_back(lookup);
-        tell(lookup, COMMIT_UNKNOWN);
-    } else if (conn) {
-        ask(lookup);
-    } else {
+    lookup->errand = NULL;
+    if (answer->fault.kind || answer->connection_lost) {
         try_again(lookup);
+        return;
     }
+    int at_commit = lookup->at_read + 1;
+    PGresult *read = answer->results[lookup->at_read];
+    bool durable = strcmp(PQcmdStatus(answer->results[at_commit]), "COMMIT") == 0 &&
+                   answer->warned != at_commit;
+    if (!durable || PQntuples(read) != 1)
+        try_again(lookup);
+    else if (is_too_old(lookup)) /* by now: the wait for a connection may have been long */
+        tell(lookup, COMMIT_UNKNOWN);
+    else
+        tell(lookup, strcmp(PQgetvalue(read, 0, 0), "t") == 0 ? COMMIT_NEVER : COMMIT_HAPPENED);
+}
+
+static struct pg_pipeline *new_question(struct commit_lookup *lookup)
+{
+    char own[UUID_TEXT_BYTES];
+    const char *both[] = {lookup->attempt, own};
+    struct pg_pipeline *pipeline = errand_pipeline();
+    if (!pipeline)
+        return NULL;
+    uuid_draw(&lookup->runtime->uuids, own);
+    pg_pipeline_add(pipeline, PG_PREPARED, "SET LOCAL lock_timeout = '50ms'", 0, NULL);
+    pg_pipeline_add(pipeline, PG_PREPARED, "SET LOCAL synchronous_commit = on", 0, NULL);
+    pg_pipeline_add(pipeline, PG_PREPARED, SQL_MARK_VOID, 2, both);
+    lookup->at_read = pg_pipeline_add(pipeline, PG_PREPARED, SQL_MARK_READ, 1, both);
+    return pipeline;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -134,10 +100,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     int64_t left_us = lookup->until_us - clock_monotonic_us();
     (void)fd;
     (void)what;
-    if (left_us <= 0)
+    if (left_us <= 0 || is_too_old(lookup))
         tell(lookup, COMMIT_UNKNOWN);
-    else if (!pg_pool_take(lookup->runtime->pool, PG_POOL_RESERVED, left_us, on_connection, lookup,
-                           &lookup->request, &fault))
+    else if (!errand_start(lookup->runtime, PG_POOL_RESERVED, new_question(lookup), left_us,
+                           ANSWER_US, on_asked, lookup, &lookup->errand, &fault))
         try_again(lookup);
 }
 
@@ -159,9 +125,8 @@ bool commit_lookup_start(struct runtime *runtime, const char *attempt, int64_t u
     lookup->until_us = until_us;
     lookup->done = done;
     lookup->arg = arg;
-    lookup->pipeline = pg_pipeline_new();
     lookup->timer = event_new(runtime->base, -1, 0, on_timer, lookup);
-    if (!lookup->pipeline || !lookup->timer) {
+    if (!lookup->timer) {
         commit_lookup_cancel(lookup);
         return fault_no_memory(fault);
     }

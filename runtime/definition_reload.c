@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "definition_change.h"
 #include "definition_import.h"
-#include "pg_pool.h"
+#include "errand.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -46,8 +46,8 @@ struct definition_reload {
     int64_t follow_until_us; /* 0 = not yet following */
     struct definition_change *change;
     enum reload_question question;
-    struct pg_request *request;
-    struct pg_conn *conn;
+    struct errand *errand; /* the statement about the counter */
+    int64_t ask_until_us;
     struct event *next; /* READING: the next file; FOLLOWING: the next look */
     bool reading;
     LIST_ENTRY(definition_reload) link;
@@ -59,10 +59,7 @@ static void try_lock(struct definition_reload *reload);
 
 static void release(struct definition_reload *reload)
 {
-    if (reload->request)
-        pg_pool_cancel(reload->request);
-    if (reload->conn)
-        pg_pool_give(reload->runtime->pool, reload->conn);
+    errand_cancel(reload->errand);
     definition_change_cancel(reload->change);
     if (reload->next)
         event_free(reload->next);
@@ -114,37 +111,23 @@ static const char *text_of(enum reload_question question)
     return "";
 }
 
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+static void ask(struct definition_reload *reload)
 {
-    struct definition_reload *reload = arg;
-    struct fault failed;
-    reload->request = NULL;
-    reload->conn = conn;
-    if (!conn) {
-        failed = *fault;
-        finish(reload, &failed);
-        return;
-    }
-    struct pg_pipeline *pipeline = pg_pipeline_new();
-    if (pipeline) {
-        pg_pipeline_begin(pipeline);
+    struct fault fault;
+    struct pg_pipeline *pipeline = errand_pipeline();
+    int64_t left_us = reload->ask_until_us - clock_monotonic_us();
+    if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, text_of(reload->question), 0, NULL);
-        pg_pipeline_commit(pipeline);
-    }
-    bool ok = pipeline ? pg_conn_send(conn, pipeline, ANSWER_US, on_answer, reload, &failed)
-                       : fault_no_memory(&failed);
-    pg_pipeline_free(pipeline);
-    if (!ok)
-        finish(reload, &failed);
+    if (!errand_start(reload->runtime, PG_POOL_ORDINARY, pipeline, left_us > 0 ? left_us : 0,
+                      ANSWER_US, on_answer, reload, &reload->errand, &fault))
+        finish(reload, &fault);
 }
 
 static void put_question(struct definition_reload *reload, enum reload_question question)
 {
-    struct fault fault;
     reload->question = question;
-    if (!pg_pool_take(reload->runtime->pool, PG_POOL_ORDINARY, CONNECTION_WAIT_US, on_connection,
-                      reload, &reload->request, &fault))
-        finish(reload, &fault);
+    reload->ask_until_us = clock_monotonic_us() + CONNECTION_WAIT_US;
+    ask(reload);
 }
 
 static void follow(struct definition_reload *reload)
@@ -190,17 +173,17 @@ static void on_answer(struct pg_answer *answer, void *arg)
     struct definition_reload *reload = arg;
     struct fault fault = answer->fault;
     int64_t asked = 0, done = 0;
+    reload->errand = NULL;
     if (!fault.kind && PQntuples(answer->results[ANSWER_AT]) == 1) {
         asked = strtoll(PQgetvalue(answer->results[ANSWER_AT], 0, 0), NULL, 10);
         if (PQnfields(answer->results[ANSWER_AT]) > 1)
             done = strtoll(PQgetvalue(answer->results[ANSWER_AT], 0, 1), NULL, 10);
     }
-    pg_pool_give(reload->runtime->pool, reload->conn);
-    reload->conn = NULL;
     if (!fault.kind)
         on_counter(reload, asked, done);
-    else if (answer->connection_lost && ++reload->n_losses < LOSSES_MAX)
-        put_question(reload, reload->question); /* raised twice does no harm */
+    else if (answer->connection_lost && ++reload->n_losses < LOSSES_MAX &&
+             clock_monotonic_us() < reload->ask_until_us)
+        ask(reload); /* raised twice does no harm */
     else
         finish(reload, &fault);
 }

@@ -2,6 +2,7 @@
 
 #include "runtime_state.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct errand {
@@ -10,6 +11,7 @@ struct errand {
     struct pg_request *request;
     struct pg_conn *conn;
     int64_t answer_us;
+    errand_fill_fn *fill; /* NULL: the pipeline is as it is to be sent */
     errand_done_fn *done;
     void *arg;
 };
@@ -38,6 +40,8 @@ static void on_connection(struct pg_conn *conn, const struct fault *fault, void 
         .failed = -1, .warned = -1, .connection_lost = true, .nothing_sent = true};
     errand->request = NULL;
     errand->conn = conn;
+    if (conn && errand->fill)
+        errand->fill(errand->pipeline, errand->arg);
     if (!conn)
         answer.fault = *fault;
     else if (pg_conn_send(conn, errand->pipeline, errand->answer_us, on_answer, errand,
@@ -74,6 +78,12 @@ bool errand_start(struct runtime *runtime, enum pg_pool_line line, struct pg_pip
     }
     *out = errand;
     return true;
+}
+
+void errand_fill_late(struct errand *errand, errand_fill_fn *fill)
+{
+    assert(!pg_pipeline_has_begun(errand->pipeline));
+    errand->fill = fill;
 }
 
 void errand_cancel(struct errand *errand)

@@ -23,4 +23,10 @@ MUST_CHECK bool errand_start(struct runtime *runtime, enum pg_pool_line line,
                              struct pg_pipeline *pipeline, int64_t wait_us, int64_t answer_us,
                              errand_done_fn *done, void *arg, struct errand **out,
                              struct fault *fault);
+
+/* For a pipeline that reads, right after errand_start: what it says is known only once there is a
+ * connection. fill adds it then; it is not called where there is none. */
+typedef void errand_fill_fn(struct pg_pipeline *pipeline, void *arg);
+void errand_fill_late(struct errand *errand, errand_fill_fn *fill);
+
 void errand_cancel(struct errand *errand); /* NULL is fine */

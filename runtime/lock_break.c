@@ -1,7 +1,7 @@
 #include "lock_break.h"
 
+#include "errand.h"
 #include "lock_path.h"
-#include "pg_pool.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -32,9 +32,7 @@ struct lock_break {
     char *by;
     lock_break_fn *done;
     void *arg;
-    struct pg_request *request;
-    struct pg_conn *conn;
-    struct pg_pipeline *pipeline;
+    struct errand *errand;
     PGresult *recorded;
 };
 
@@ -42,11 +40,7 @@ void lock_break_cancel(struct lock_break *request)
 {
     if (!request)
         return;
-    if (request->request)
-        pg_pool_cancel(request->request);
-    if (request->conn)
-        pg_pool_give(request->runtime->pool, request->conn);
-    pg_pipeline_free(request->pipeline);
+    errand_cancel(request->errand);
     PQclear(request->recorded);
     free(request->path);
     free(request->by);
@@ -66,8 +60,6 @@ static bool is_true(const struct lock_break *request, enum recorded column)
 
 static void tell(struct lock_break *request, const struct fault *fault)
 {
-    pg_pool_give(request->runtime->pool, request->conn);
-    request->conn = NULL;
     request->done(fault ? NULL : recorded(request, RECORDED_MET), fault, request->arg);
     lock_break_cancel(request);
 }
@@ -86,6 +78,7 @@ static void refuse_standby(struct lock_break *request)
 static void on_ended(struct pg_answer *answer, void *arg)
 {
     struct lock_break *request = arg;
+    request->errand = NULL;
     const PGresult *ended = answer->results ? answer->results[0] : NULL;
     if (answer->fault.kind || answer->connection_lost)
         tell(request, &answer->fault);
@@ -95,14 +88,22 @@ static void on_ended(struct pg_answer *answer, void *arg)
         tell(request, NULL); /* ended, or over by itself in the meantime */
 }
 
+static bool send(struct lock_break *request, struct pg_pipeline *pipeline, errand_done_fn *done,
+                 struct fault *fault)
+{
+    return errand_start(request->runtime, PG_POOL_RESERVED, pipeline, CONNECTION_WAIT_US, ANSWER_US,
+                        done, request, &request->errand, fault);
+}
+
 static void end_session(struct lock_break *request)
 {
     struct fault fault;
     const char *params[] = {recorded(request, RECORDED_PID), recorded(request, RECORDED_KEY),
                             recorded(request, RECORDED_UNTIL)};
-    pg_pipeline_clear(request->pipeline);
-    pg_pipeline_add(request->pipeline, PG_PREPARED, SQL_LOCK_BREAK_END, 3, params);
-    if (!pg_conn_send(request->conn, request->pipeline, ANSWER_US, on_ended, request, &fault))
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    if (pipeline)
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_LOCK_BREAK_END, 3, params);
+    if (!send(request, pipeline, on_ended, &fault))
         tell(request, &fault);
 }
 
@@ -110,6 +111,7 @@ static void on_recorded(struct pg_answer *answer, void *arg)
 {
     struct lock_break *request = arg;
     struct fault fault;
+    request->errand = NULL;
     if (answer->fault.kind || answer->connection_lost) {
         tell(request, &answer->fault);
         return;
@@ -134,23 +136,13 @@ static void on_recorded(struct pg_answer *answer, void *arg)
     }
 }
 
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+static bool record(struct lock_break *request, struct fault *fault)
 {
-    struct lock_break *request = arg;
-    struct fault failed;
     const char *params[] = {request->path, request->by};
-    request->request = NULL;
-    request->conn = conn;
-    if (!conn) {
-        request->done(NULL, fault, request->arg);
-        lock_break_cancel(request);
-        return;
-    }
-    pg_pipeline_begin(request->pipeline);
-    pg_pipeline_add(request->pipeline, PG_PREPARED, SQL_LOCK_BREAK_RECORD, 2, params);
-    pg_pipeline_commit(request->pipeline);
-    if (!pg_conn_send(conn, request->pipeline, ANSWER_US, on_recorded, request, &failed))
-        tell(request, &failed);
+    struct pg_pipeline *pipeline = errand_pipeline();
+    if (pipeline)
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_LOCK_BREAK_RECORD, 2, params);
+    return send(request, pipeline, on_recorded, fault);
 }
 
 /* "*" and the digits of a key. */
@@ -175,12 +167,10 @@ bool lock_break_start(struct runtime *runtime, const char *path, const char *by,
     request->arg = arg;
     request->path = strdup(path);
     request->by = strdup(by);
-    request->pipeline = pg_pipeline_new();
-    bool ok = request->path && request->by && request->pipeline;
+    bool ok = request->path && request->by;
     if (!ok)
         fault_no_memory(fault);
-    if (!ok || !pg_pool_take(runtime->pool, PG_POOL_RESERVED, CONNECTION_WAIT_US, on_connection,
-                             request, &request->request, fault)) {
+    if (!ok || !record(request, fault)) {
         lock_break_cancel(request);
         return false;
     }

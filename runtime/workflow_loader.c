@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "definition_read.h"
 #include "definition_watch.h"
-#include "pg_pool.h"
+#include "errand.h"
 #include "runtime_state.h"
 
 #include <assert.h>
@@ -42,9 +42,8 @@ struct workflow_loader {
     struct load_line ready;   /* ready here: told at the loop's next turn */
     struct load_line failed;  /* being told why not */
     struct event *soon;
-    struct pg_request *request;
-    struct pg_conn *conn;
-    struct pg_pipeline *pipeline;
+    struct errand *errand;
+    bool connected; /* it has a connection: those asked are in its pipeline */
 };
 
 /* ---- what is ready here ---- */
@@ -140,15 +139,21 @@ static void tell_failed(struct workflow_loader *loader, const struct fault *faul
         tell(load, NULL, fault);
 }
 
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg);
+static void fill(struct pg_pipeline *pipeline, void *arg);
+static void on_answer(struct pg_answer *answered, void *arg);
 
 static bool start(struct workflow_loader *loader, struct fault *fault)
 {
-    if (loader->request || loader->conn || TAILQ_EMPTY(&loader->waiting))
+    if (loader->errand || TAILQ_EMPTY(&loader->waiting))
         return true;
     int64_t left_us = TAILQ_FIRST(&loader->waiting)->until_us - clock_monotonic_us();
-    return pg_pool_take(loader->runtime->pool, PG_POOL_ORDINARY, left_us > 0 ? left_us : 0,
-                        on_connection, loader, &loader->request, fault);
+    loader->connected = false;
+    if (!errand_start(loader->runtime, PG_POOL_ORDINARY, pg_pipeline_new(),
+                      left_us > 0 ? left_us : 0, ANSWER_US, on_answer, loader, &loader->errand,
+                      fault))
+        return false;
+    errand_fill_late(loader->errand, fill);
+    return true;
 }
 
 static void start_next(struct workflow_loader *loader)
@@ -194,9 +199,10 @@ static void on_answer(struct pg_answer *answered, void *arg)
     struct workflow_loader *loader = arg;
     struct workflow_load *load;
     const struct fault fault = answered->fault;
-    pg_pool_give(loader->runtime->pool, loader->conn);
-    loader->conn = NULL;
-    if (answered->connection_lost) {
+    loader->errand = NULL;
+    if (!loader->connected) {
+        place_all(&loader->waiting, &loader->failed);
+    } else if (answered->connection_lost && fault.kind != FAULT_EXHAUSTED) {
         int64_t now_us = clock_monotonic_us();
         while ((load = TAILQ_FIRST(&loader->asked)))
             place(load, now_us < load->until_us ? &loader->waiting : &loader->failed);
@@ -211,7 +217,8 @@ static void on_answer(struct pg_answer *answered, void *arg)
 }
 
 /* Those that ask for the same share a statement; who finds no room takes the next pipeline. */
-static void add(struct workflow_loader *loader, struct workflow_load *load)
+static void add(struct workflow_loader *loader, struct pg_pipeline *pipeline,
+                struct workflow_load *load)
 {
     struct workflow_load *other;
     TAILQ_FOREACH(other, &loader->asked, link)
@@ -222,33 +229,20 @@ static void add(struct workflow_loader *loader, struct workflow_load *load)
             return;
         }
     }
-    if (pg_pipeline_length(loader->pipeline) >= READS_AT_ONCE)
+    if (pg_pipeline_length(pipeline) >= READS_AT_ONCE)
         return;
-    load->at = definition_store_add_read(loader->pipeline, load->name, load->version);
+    load->at = definition_store_add_read(pipeline, load->name, load->version);
     place(load, &loader->asked);
 }
 
-static void on_connection(struct pg_conn *conn, const struct fault *fault, void *arg)
+static void fill(struct pg_pipeline *pipeline, void *arg)
 {
     struct workflow_loader *loader = arg;
     struct workflow_load *load, *next;
-    struct fault failed;
-    loader->request = NULL;
-    if (!conn) {
-        failed = *fault;
-        place_all(&loader->waiting, &loader->failed);
-        tell_failed(loader, &failed);
-        return;
-    }
-    loader->conn = conn;
-    pg_pipeline_clear(loader->pipeline);
+    loader->connected = true;
     for (load = TAILQ_FIRST(&loader->waiting); load; load = next) {
         next = TAILQ_NEXT(load, link);
-        add(loader, load);
-    }
-    if (!pg_conn_send(conn, loader->pipeline, ANSWER_US, on_answer, loader, &failed)) {
-        struct pg_answer unsent = {.fault = failed};
-        on_answer(&unsent, loader);
+        add(loader, pipeline, load);
     }
 }
 
@@ -327,9 +321,8 @@ bool workflow_loader_new(struct runtime *runtime, struct workflow_loader **out, 
     TAILQ_INIT(&loader->asked);
     TAILQ_INIT(&loader->ready);
     TAILQ_INIT(&loader->failed);
-    loader->pipeline = pg_pipeline_new();
     loader->soon = event_new(runtime->base, -1, 0, on_soon, loader);
-    if (!loader->pipeline || !loader->soon) {
+    if (!loader->soon) {
         workflow_loader_free(loader);
         return fault_no_memory(fault);
     }
@@ -340,12 +333,8 @@ bool workflow_loader_new(struct runtime *runtime, struct workflow_loader **out, 
 void workflow_loader_abandon(struct workflow_loader *loader)
 {
     struct fault fault;
-    if (loader->request)
-        pg_pool_cancel(loader->request);
-    if (loader->conn)
-        pg_pool_give(loader->runtime->pool, loader->conn);
-    loader->request = NULL;
-    loader->conn = NULL;
+    errand_cancel(loader->errand);
+    loader->errand = NULL;
     place_all(&loader->waiting, &loader->failed);
     place_all(&loader->asked, &loader->failed);
     place_all(&loader->ready, &loader->failed);
@@ -359,6 +348,5 @@ void workflow_loader_free(struct workflow_loader *loader)
         return;
     if (loader->soon)
         event_free(loader->soon);
-    pg_pipeline_free(loader->pipeline);
     free(loader);
 }
