@@ -1,5 +1,6 @@
 /* Activities without auto-commit: committed together, their locks kept, none waited for while
  * others are held. */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -10,34 +11,17 @@
 
 #include <cmocka.h>
 
-static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0 CHECK (n < 1000));"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;"
-    "CREATE TABLE seen (n integer);";
+static const char tables[] = FLOW_TABLES_CHECKED "CREATE TABLE seen (n integer);";
 
 #define HEAD                                                                                       \
-    "workflow: chain\n"                                                                            \
-    "input: {id: integer, other: integer}\n"                                                       \
-    "data:\n"                                                                                      \
-    "  row: {table: counter, key: {id: input.id}}\n"                                               \
-    "  far: {table: counter, key: {id: input.other}}\n"                                            \
-    "start: a\n"                                                                                   \
-    "activities:\n"
-
-#define STEP(name, key, more, script)                                                              \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '{\"counter\", " key "}'\n" more "    script: |\n"                          \
-    "      " script "\n"
-
-#define OFF "    auto-commit-changes: false\n"
-#define TO(name) "    navigation: [{to: " name "}]\n"
+    FLOW_OF("chain", "", ", other: integer", "  far: {table: counter, key: {id: input.other}}\n")
 
 #define TWO                                                                                        \
-    HEAD STEP("a", "input.id", OFF TO("b"),                                                        \
-              "data.row.n = data.row.n + 1 vars.a = data.row.n "                                   \
-              "output.a = 1") STEP("b", "input.other", "",                                         \
-                                   "data.far.n = data.far.n + 10 * vars.a output.b = data.row.n")
+    HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"),                          \
+                   "data.row.n = data.row.n + 1 vars.a = data.row.n "                              \
+                   "output.a = 1")                                                                 \
+        FLOW_STEP("b", "{\"counter\", input.other}", "",                                           \
+                  "data.far.n = data.far.n + 10 * vars.a output.b = data.row.n")
 
 static struct host *start(void **state)
 {
@@ -76,9 +60,10 @@ static void the_first_lock_is_kept_until_the_commit(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct host *host = start(state);
-    struct workflow *workflow =
-        host_publish(host, HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1")
-                               STEP("b", "input.other", "", "sleep(0.5) data.far.n = 1"));
+    struct workflow *workflow = host_publish(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "", "sleep(0.5) data.far.n = 1"));
     host_submit(host, workflow, "{\"id\":1,\"other\":2}", &outcome);
     runtime_fixture_turn(fixture, 300);
     assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 0);
@@ -96,25 +81,29 @@ static void what_fails_in_a_chain_keeps_nothing_of_it(void **state)
     struct host *host = start(state);
     struct outcome outcome =
         host_run(host,
-                 HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1 emit('x')")
-                     STEP("b", "input.other", "", "fail('no')"),
+                 HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"),
+                                "data.row.n = 1 emit('x')")
+                     FLOW_STEP("b", "{\"counter\", input.other}", "", "fail('no')"),
                  "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_FAILED, "no");
     assert_string_equal(outcome.activity, "b");
-    outcome = host_run(host,
-                       HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1")
-                           STEP("b", "input.other", "    guard: data.row.n > 1\n", ""),
-                       "{\"id\":1,\"other\":2}");
+    outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "    guard: data.row.n > 1\n", ""),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_BLOCKED, "");
-    outcome = host_run(host,
-                       HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1")
-                           STEP("b", "input.other", "", "data.far.n = 5000"),
-                       "{\"id\":1,\"other\":2}");
+    outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "", "data.far.n = 5000"),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_FAILED, "check constraint");
-    outcome = host_run(host,
-                       HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 5000")
-                           STEP("b", "input.other", "", ""),
-                       "{\"id\":1,\"other\":2}");
+    outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 5000")
+            FLOW_STEP("b", "{\"counter\", input.other}", "", ""),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_FAILED, "check constraint");
     assert_sql_int(fixture, "SELECT sum(n) FROM counter", 0);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.instance", 0);
@@ -130,9 +119,9 @@ static void chains_in_opposite_orders_do_not_deadlock(void **state)
     struct runtime_fixture *fixture = *state;
     struct runtime_options options = runtime_fixture_options(fixture);
     struct host *one = start(state), *two = host_start(fixture, &options);
-    const char yaml[] =
-        HEAD STEP("a", "input.id", OFF TO("b"), "sleep(0.005) data.row.n = data.row.n + 1")
-            STEP("b", "input.other", "", "data.far.n = data.far.n + 1");
+    const char yaml[] = HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"),
+                                       "sleep(0.005) data.row.n = data.row.n + 1")
+        FLOW_STEP("b", "{\"counter\", input.other}", "", "data.far.n = data.far.n + 1");
     struct workflow *here = host_publish(one, yaml), *there = host_publish(two, yaml);
     for (int i = 0; i < N; i++)
         host_submit(i % 2 ? one : two, i % 2 ? here : there,
@@ -177,9 +166,10 @@ static void a_chain_that_gets_no_lock_is_locked(void **state)
     struct host *host = start(state);
     PGconn *other = fixture_connect(fixture->conninfo);
     struct workflow *workflow = host_publish(
-        host, HEAD STEP("a", "input.id",
-                        "    waiting-timeout: 300ms\n    acquire-timeout: 300ms\n" OFF TO("b"),
-                        "data.row.n = 1") STEP("b", "input.other", "", ""));
+        host, HEAD FLOW_STEP(
+                  "a", "{\"counter\", input.id}",
+                  "    waiting-timeout: 300ms\n    acquire-timeout: 300ms\n" FLOW_OFF FLOW_TO("b"),
+                  "data.row.n = 1") FLOW_STEP("b", "{\"counter\", input.other}", "", ""));
     fixture_exec(other, "BEGIN; SELECT latchkey.lock('counter/2')");
     host_submit(host, workflow, "{\"id\":1,\"other\":2}", &outcome);
     runtime_fixture_wait(fixture);
@@ -192,11 +182,12 @@ static void a_chain_that_gets_no_lock_is_locked(void **state)
 static void a_later_activity_may_end_sooner(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome =
-        host_run(host,
-                 HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1")
-                     STEP("b", "input.other", "    waiting-timeout: 200ms\n", "sleep(5)"),
-                 "{\"id\":1,\"other\":2}");
+    struct outcome outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "    waiting-timeout: 200ms\n",
+                      "sleep(5)"),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_EXPIRED, "");
     assert_true(outcome.held_us < 2000000);
     assert_sql_int(*state, "SELECT sum(n) FROM counter", 0);
@@ -206,15 +197,17 @@ static void a_later_activity_may_end_sooner(void **state)
 static void the_end_and_idling_are_commit_points(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(host,
-                                      HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 1")
-                                          STEP("b", "input.other", OFF TO("c"), "data.far.n = 1")
-                                              STEP("c", "input.other", "    wait-for: go\n", ""),
-                                      "{\"id\":1,\"other\":2}");
+    struct outcome outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", FLOW_OFF FLOW_TO("c"), "data.far.n = 1")
+                FLOW_STEP("c", "{\"counter\", input.other}", "    wait-for: go\n", ""),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_IDLE, "");
     assert_sql_int(*state, "SELECT sum(n) FROM counter", 2);
     outcome =
-        host_run(host, HEAD STEP("a", "input.id", OFF, "data.row.n = 5"), "{\"id\":1,\"other\":2}");
+        host_run(host, HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF, "data.row.n = 5"),
+                 "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 5);
     host_stop(host);
@@ -223,11 +216,12 @@ static void the_end_and_idling_are_commit_points(void **state)
 static void closing_may_be_a_commit_point(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome =
-        host_run(host,
-                 HEAD STEP("a", "input.id", OFF "    persist-on-close: true\n" TO("b"),
-                           "data.row.n = 1") STEP("b", "input.other", "", "fail('no')"),
-                 "{\"id\":1,\"other\":2}");
+    struct outcome outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}",
+                       FLOW_OFF "    persist-on-close: true\n" FLOW_TO("b"), "data.row.n = 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "", "fail('no')"),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_FAILED, "no");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
     assert_sql_text(*state, "SELECT activity || ' ' || status FROM latchkey.instance", "b failed");
@@ -237,10 +231,11 @@ static void closing_may_be_a_commit_point(void **state)
 static void the_data_name_the_lock_of_a_later_activity(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(host,
-                                      HEAD STEP("a", "input.id", OFF TO("b"), "data.row.n = 7")
-                                          STEP("b", "data.row.n", "", "data.far.n = 1"),
-                                      "{\"id\":1,\"other\":2}");
+    struct outcome outcome = host_run(
+        host,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"), "data.row.n = 7")
+            FLOW_STEP("b", "{\"counter\", data.row.n}", "", "data.far.n = 1"),
+        "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_string_equal(outcome.paths, "counter/7");
     host_stop(host);
@@ -265,19 +260,22 @@ static void change_under_a_chain(void **state, const char *yaml, struct outcome 
 static void a_chain_whose_row_was_changed_begins_again(void **state)
 {
     struct outcome outcome;
-    change_under_a_chain(state,
-                         HEAD STEP("a", "input.id", OFF TO("b"),
-                                   "vars.n = data.row.n sleep(0.5) data.row.n = data.row.n + 1")
-                             STEP("b", "input.other", "", "data.far.n = vars.n"),
-                         &outcome);
+    change_under_a_chain(
+        state,
+        HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"),
+                       "vars.n = data.row.n sleep(0.5) data.row.n = data.row.n + 1")
+            FLOW_STEP("b", "{\"counter\", input.other}", "", "data.far.n = vars.n"),
+        &outcome);
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter WHERE id < 3",
                     "101 100");
     assert_sql_int(*state, "SELECT steps FROM latchkey.instance", 2);
     change_under_a_chain(state,
-                         HEAD STEP("a", "input.id", OFF TO("b") "    on-conflict: fail\n",
-                                   "sleep(0.5) data.row.n = data.row.n + 1")
-                             STEP("b", "input.other", "    on-conflict: fail\n", "data.far.n = 7"),
+                         HEAD FLOW_STEP("a", "{\"counter\", input.id}",
+                                        FLOW_OFF FLOW_TO("b") "    on-conflict: fail\n",
+                                        "sleep(0.5) data.row.n = data.row.n + 1")
+                             FLOW_STEP("b", "{\"counter\", input.other}", "    on-conflict: fail\n",
+                                       "data.far.n = 7"),
                          &outcome);
     assert_outcome(&outcome, STATUS_CONFLICT, "");
     assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY id) FROM counter WHERE id < 3",
@@ -289,10 +287,10 @@ static void what_is_tried_again_in_a_chain_begins_with_it(void **state)
     struct host *host = start(state);
     struct outcome outcome =
         host_run(host,
-                 HEAD STEP("a", "input.id", OFF TO("b"),
-                           "vars.i = (vars.i or 0) + 1 data.row.n = data.row.n + vars.i")
-                     STEP("b", "input.other", "    retries: 2\n",
-                          "fail('no ' .. vars.i .. ' ' .. data.row.n)"),
+                 HEAD FLOW_STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"),
+                                "vars.i = (vars.i or 0) + 1 data.row.n = data.row.n + vars.i")
+                     FLOW_STEP("b", "{\"counter\", input.other}", "    retries: 2\n",
+                               "fail('no ' .. vars.i .. ' ' .. data.row.n)"),
                  "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_FAILED, "no 1 1");
     assert_int_equal(outcome.attempts, 3);
@@ -306,12 +304,13 @@ static void a_chain_that_begins_again_has_its_event(void **state)
     struct outcome outcome, told;
     struct host *host = start(state);
     PGconn *other = fixture_connect(fixture->conninfo);
-    outcome = host_run(
-        host,
-        HEAD STEP("a", "input.id", "    wait-for: go\n" OFF TO("b"),
-                  "data.row.n = data.row.n + event.payload.n")
-            STEP("b", "input.other", "", "data.far.n = data.row.n output.e = event == nil"),
-        "{\"id\":1,\"other\":2}");
+    outcome = host_run(host,
+                       HEAD FLOW_STEP("a", "{\"counter\", input.id}",
+                                      "    wait-for: go\n" FLOW_OFF FLOW_TO("b"),
+                                      "data.row.n = data.row.n + event.payload.n")
+                           FLOW_STEP("b", "{\"counter\", input.other}", "",
+                                     "data.far.n = data.row.n output.e = event == nil"),
+                       "{\"id\":1,\"other\":2}");
     assert_outcome(&outcome, STATUS_IDLE, "");
     fixture_exec(other, "BEGIN; SELECT latchkey.lock('counter/2')");
     host_deliver(host, outcome.id, "go", "{\"n\": 5}", &told);

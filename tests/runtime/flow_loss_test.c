@@ -2,6 +2,7 @@
  * Connections that are lost around the commits of whole workflows: activities in a row, chains,
  * keyed runs, jobs, events. Nothing runs twice, nothing is told wrongly, nothing is left lying.
  */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -14,32 +15,18 @@
 
 #include "pg_proxy.h"
 
-static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;";
+static const char tables[] = FLOW_TABLES;
 
-#define HEAD                                                                                       \
-    "workflow: flow\n"                                                                             \
-    "input: {id: integer}\n"                                                                       \
-    "data:\n"                                                                                      \
-    "  row: {table: counter, key: {id: input.id}}\n"                                               \
-    "start: a\n"                                                                                   \
-    "activities:\n"
-
-#define ADD(name, n, more)                                                                         \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '{\"counter\", input.id}'\n"                                                \
-    "    script: data.row.n = data.row.n + " n "\n" more
-
-#define TO(name) "    navigation: [{to: " name "}]\n"
-#define OFF "    auto-commit-changes: false\n"
 #define SHORT "    waiting-timeout: 300ms\n    acquire-timeout: 300ms\n"
 
-#define THREE HEAD ADD("a", "1", TO("b")) ADD("b", "10", TO("c")) ADD("c", "100", "")
-#define CHAIN HEAD ADD("a", "1", OFF TO("b")) ADD("b", "10", OFF TO("c")) ADD("c", "100", "")
+#define THREE                                                                                      \
+    FLOW FLOW_ADD("a", "1", FLOW_TO("b")) FLOW_ADD("b", "10", FLOW_TO("c")) FLOW_ADD("c", "100", "")
+#define CHAIN                                                                                      \
+    FLOW FLOW_ADD("a", "1", FLOW_OFF FLOW_TO("b")) FLOW_ADD("b", "10", FLOW_OFF FLOW_TO("c"))      \
+        FLOW_ADD("c", "100", "")
 #define EVENT                                                                                      \
-    HEAD ADD("a", "1", TO("b")) ADD("b", "10", "    wait-for: go\n" TO("c")) ADD("c", "100", "")
+    FLOW FLOW_ADD("a", "1", FLOW_TO("b")) FLOW_ADD("b", "10", "    wait-for: go\n" FLOW_TO("c"))   \
+        FLOW_ADD("c", "100", "")
 
 struct scene {
     struct runtime_fixture *fixture;
@@ -237,7 +224,7 @@ static void a_look_before_the_lock_is_repeated(void **state)
     struct scene scene;
     struct outcome outcome;
     open_scene(&scene, state,
-               HEAD "  a:\n"
+               FLOW "  a:\n"
                     "    enable-exclusive-lock: true\n"
                     "    lock-context: '{\"counter\", data.row.id}'\n"
                     "    script: data.row.n = data.row.n + 1\n");
@@ -253,7 +240,8 @@ static void a_look_before_the_lock_is_repeated(void **state)
 /* ---- lost answers that nobody gives ---- */
 
 #define THREE_SHORT                                                                                \
-    HEAD ADD("a", "1", SHORT TO("b")) ADD("b", "10", SHORT TO("c")) ADD("c", "100", SHORT)
+    FLOW FLOW_ADD("a", "1", SHORT FLOW_TO("b")) FLOW_ADD("b", "10", SHORT FLOW_TO("c"))            \
+        FLOW_ADD("c", "100", SHORT)
 
 /* The caller was told `unknown`; the host lives, and finds that nobody has the instance at hand. */
 static void an_unknown_instance_is_gone_on_with(void **state)
@@ -292,8 +280,9 @@ static void what_runs_is_not_gone_on_with_twice(void **state)
     struct scene scene;
     struct outcome outcomes[2];
     open_scene(&scene, state,
-               HEAD ADD("a", "1", TO("b")) "  b:\n    script: sleep(4) data.row.n = data.row.n + "
-                                           "10\n" TO("c") ADD("c", "100", ""));
+               FLOW FLOW_ADD("a", "1",
+                             FLOW_TO("b")) "  b:\n    script: sleep(4) data.row.n = data.row.n + "
+                                           "10\n" FLOW_TO("c") FLOW_ADD("c", "100", ""));
     host_work(scene.host);
     host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcomes[0]);
     host_submit(scene.host, scene.workflow, "{\"id\":2}", &outcomes[1]);
@@ -312,8 +301,9 @@ static void an_end_that_was_not_written_is_written_later(void **state)
 {
     struct scene scene;
     struct outcome outcome;
-    open_scene(&scene, state,
-               HEAD ADD("a", "1", TO("b")) "  b: {guard: data.row.id ~= 1, script: ''}\n");
+    open_scene(
+        &scene, state,
+        FLOW FLOW_ADD("a", "1", FLOW_TO("b")) "  b: {guard: data.row.id ~= 1, script: ''}\n");
     PGconn *other = fixture_connect(scene.fixture->conninfo);
     fixture_exec(other, "CREATE FUNCTION no_history() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
                         "IF NEW.status = 'blocked' THEN PERFORM pg_advisory_xact_lock(77); END IF; "

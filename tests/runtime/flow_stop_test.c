@@ -1,4 +1,5 @@
 /* The end of a runtime while whole workflows are in each of their states: everyone is told once. */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -10,28 +11,12 @@
 #include <cmocka.h>
 
 static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
-    "CREATE TABLE far (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;"
-    "INSERT INTO far SELECT i FROM generate_series(1, 10) AS i;";
+    FLOW_TABLES "CREATE TABLE far (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
+                "INSERT INTO far SELECT i FROM generate_series(1, 10) AS i;";
 
-#define HEAD                                                                                       \
-    "workflow: flow\n"                                                                             \
-    "input: {id: integer}\n"                                                                       \
-    "data:\n"                                                                                      \
-    "  row: {table: counter, key: {id: input.id}}\n"                                               \
-    "start: a\n"                                                                                   \
-    "activities:\n"
-
-#define ADD(name, context, more)                                                                   \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '" context "'\n"                                                            \
-    "    script: data.row.n = data.row.n + 1\n" more
-
-#define OFF "    auto-commit-changes: false\n"
-#define TO(name) "    navigation: [{to: " name "}]\n"
-#define PLAIN HEAD ADD("a", "{\"counter\", input.id}", "")
+/* adds one */
+#define STEP(name, context, more) FLOW_STEP(name, context, more, "data.row.n = data.row.n + 1")
+#define PLAIN FLOW STEP("a", "{\"counter\", input.id}", "")
 
 static struct host *start(void **state)
 {
@@ -89,7 +74,8 @@ static void those_whose_lock_is_looked_for(void **state)
 {
     struct outcome outcomes[3];
     struct host *host = start(state);
-    struct workflow *workflow = host_publish(host, HEAD ADD("a", "{\"counter\", data.row.id}", ""));
+    struct workflow *workflow =
+        host_publish(host, FLOW STEP("a", "{\"counter\", data.row.id}", ""));
     warm(state, host, workflow);
     lock_table(state, "counter");
     for (int i = 0; i < 3; i++)
@@ -101,8 +87,10 @@ static void those_whose_lock_is_looked_for(void **state)
 static void those_in_a_chain(void **state)
 {
     static const char *const chains[] = {
-        HEAD ADD("a", "{\"counter\", input.id}", OFF TO("b")) ADD("b", "{\"far\", input.id}", ""),
-        HEAD ADD("a", "{\"counter\", input.id}", OFF TO("b")) ADD("b", "{\"far\", data.row.n}", ""),
+        FLOW STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"))
+            STEP("b", "{\"far\", input.id}", ""),
+        FLOW STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"))
+            STEP("b", "{\"far\", data.row.n}", ""),
     };
     for (int i = 0; i < 2; i++) {
         struct runtime_fixture *fixture = *state;
@@ -129,8 +117,8 @@ static void those_that_begin_a_chain_again(void **state)
     struct outcome outcome;
     struct host *host = start(state);
     struct workflow *workflow =
-        host_publish(host, HEAD ADD("a", "{\"counter\", input.id}", OFF TO("b"))
-                               ADD("b", "{\"far\", input.id}", ""));
+        host_publish(host, FLOW STEP("a", "{\"counter\", input.id}", FLOW_OFF FLOW_TO("b"))
+                               STEP("b", "{\"far\", input.id}", ""));
     PGconn *other = fixture_connect(fixture->conninfo);
     fixture_exec(other, "BEGIN; SELECT latchkey.lock('far/1')");
     host_submit(host, workflow, "{\"id\":1}", &outcome);
@@ -147,8 +135,9 @@ static void those_between_two_activities(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct host *host = start(state);
-    struct workflow *workflow = host_publish(host, HEAD ADD("a", "{\"counter\", input.id}", TO("b"))
-                                                       ADD("b", "{\"far\", input.id}", ""));
+    struct workflow *workflow =
+        host_publish(host, FLOW STEP("a", "{\"counter\", input.id}", FLOW_TO("b"))
+                               STEP("b", "{\"far\", input.id}", ""));
     PGconn *other = fixture_connect(fixture->conninfo);
     fixture_exec(other, "BEGIN; SELECT latchkey.lock('far/1')");
     host_submit(host, workflow, "{\"id\":1}", &outcome);
@@ -177,8 +166,8 @@ static void those_who_stand_aside(void **state)
     struct host *one = start(state);
     struct runtime_options options = runtime_fixture_options(fixture);
     struct host *two = host_start(fixture, &options);
-    const char yaml[] = HEAD ADD("a", "{\"counter\", input.id}", TO("b")) "  b: {script: "
-                                                                          "sleep(0.8)}\n";
+    const char yaml[] = FLOW STEP("a", "{\"counter\", input.id}", FLOW_TO("b")) "  b: {script: "
+                                                                                "sleep(0.8)}\n";
     host_submit_keyed(one, host_publish(one, yaml), "{\"id\":1}", "k", &first);
     turn_until(state, fixture->sql, "SELECT count(*) FROM latchkey.instance");
     host_submit_keyed(two, host_publish(two, yaml), "{\"id\":1}", "k", &second);
@@ -198,8 +187,8 @@ static void those_who_follow_a_key(void **state)
     struct outcome first, second;
     struct host *host = start(state);
     struct workflow *workflow =
-        host_publish(host, HEAD ADD("a", "{\"counter\", input.id}", TO("b"))
-                               ADD("b", "{\"far\", input.id}", "    guard: data.row.n > 5\n"));
+        host_publish(host, FLOW STEP("a", "{\"counter\", input.id}", FLOW_TO("b"))
+                               STEP("b", "{\"far\", input.id}", "    guard: data.row.n > 5\n"));
     host_submit_keyed(host, workflow, "{\"id\":1}", "k", &first);
     runtime_fixture_wait(fixture);
     assert_outcome(&first, STATUS_BLOCKED, "");
@@ -217,7 +206,7 @@ static void those_whose_instance_is_looked_up(void **state)
     struct outcome outcome, told[2];
     struct host *host = start(state);
     struct workflow *workflow =
-        host_publish(host, HEAD ADD("a", "{\"counter\", input.id}", "    wait-for: go\n"));
+        host_publish(host, FLOW STEP("a", "{\"counter\", input.id}", "    wait-for: go\n"));
     host_submit(host, workflow, "{\"id\":1}", &outcome);
     runtime_fixture_wait(*state);
     lock_table(state, "latchkey.instance");
@@ -238,7 +227,7 @@ static void those_whose_definition_is_loaded(void **state)
     struct runtime_options options = runtime_fixture_options(fixture);
     struct host *one = start(state), *two = host_start(fixture, &options);
     host_submit(one,
-                host_publish(one, HEAD ADD("a", "{\"counter\", input.id}", "    wait-for: go\n")),
+                host_publish(one, FLOW STEP("a", "{\"counter\", input.id}", "    wait-for: go\n")),
                 "{\"id\":1}", &outcome);
     runtime_fixture_wait(fixture);
     lock_table(state, "latchkey.definition");

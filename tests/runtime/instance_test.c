@@ -1,4 +1,5 @@
 /* Workflows of several activities: where they go, what they keep, who may go on with them. */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -9,25 +10,7 @@
 
 #include <cmocka.h>
 
-static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0 CHECK (n < 1000));"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;";
-
-#define HEAD                                                                                       \
-    "workflow: flow\n"                                                                             \
-    "input: {id: integer}\n"                                                                       \
-    "data:\n"                                                                                      \
-    "  row: {table: counter, key: {id: input.id}}\n"                                               \
-    "start: a\n"                                                                                   \
-    "activities:\n"
-
-#define ADD(name, n, more)                                                                         \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '{\"counter\", input.id}'\n"                                                \
-    "    script: data.row.n = data.row.n + " n "\n" more
-
-#define TO(name) "    navigation: [{to: " name "}]\n"
+static const char tables[] = FLOW_TABLES_CHECKED;
 
 static struct host *start(void **state)
 {
@@ -48,14 +31,14 @@ static struct host *another(void **state)
 static void the_first_true_rule_is_taken(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome =
-        host_run(host,
-                 HEAD ADD("a", "1",
-                          "    navigation:\n"
-                          "      - {to: c, rule: data.row.n > 1}\n"
-                          "      - {to: b, rule: data.row.n == 1}\n"
-                          "      - {to: c}\n") ADD("b", "10", "") ADD("c", "100", ""),
-                 "{\"id\":1}");
+    struct outcome outcome = host_run(host,
+                                      FLOW FLOW_ADD("a", "1",
+                                                    "    navigation:\n"
+                                                    "      - {to: c, rule: data.row.n > 1}\n"
+                                                    "      - {to: b, rule: data.row.n == 1}\n"
+                                                    "      - {to: c}\n") FLOW_ADD("b", "10", "")
+                                          FLOW_ADD("c", "100", ""),
+                                      "{\"id\":1}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_string_equal(outcome.activity, "b");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 11);
@@ -73,9 +56,11 @@ static void the_first_true_rule_is_taken(void **state)
 static void without_a_true_rule_the_workflow_ends(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(
-        host, HEAD ADD("a", "1", "    navigation: [{to: b, rule: 'false'}]\n") ADD("b", "10", ""),
-        "{\"id\":1}");
+    struct outcome outcome =
+        host_run(host,
+                 FLOW FLOW_ADD("a", "1", "    navigation: [{to: b, rule: 'false'}]\n")
+                     FLOW_ADD("b", "10", ""),
+                 "{\"id\":1}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
     host_stop(host);
@@ -84,10 +69,12 @@ static void without_a_true_rule_the_workflow_ends(void **state)
 static void a_rule_that_raises_keeps_nothing(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(
-        host, HEAD ADD("a", "1", "    navigation: [{to: b, rule: input.x.y}]\n") ADD("b", "10", ""),
-        "{\"id\":1}");
-    assert_outcome(&outcome, STATUS_FAILED, "test.yaml:11:");
+    struct outcome outcome =
+        host_run(host,
+                 FLOW FLOW_ADD("a", "1", "    navigation: [{to: b, rule: input.x.y}]\n")
+                     FLOW_ADD("b", "10", ""),
+                 "{\"id\":1}");
+    assert_outcome(&outcome, STATUS_FAILED, "test.yaml:12:");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 0);
     host_stop(host);
 }
@@ -96,7 +83,7 @@ static void a_loop_ends_at_max_steps(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome =
-        host_run(host, "max-steps: 5\n" HEAD ADD("a", "1", TO("a")), "{\"id\":1}");
+        host_run(host, "max-steps: 5\n" FLOW FLOW_ADD("a", "1", FLOW_TO("a")), "{\"id\":1}");
     assert_outcome(&outcome, STATUS_FAILED, "max-steps");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 5);
     assert_sql_text(*state, "SELECT status || ' ' || steps FROM latchkey.instance", "failed 5");
@@ -106,18 +93,18 @@ static void a_loop_ends_at_max_steps(void **state)
 static void vars_and_output_go_along(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(
-        host,
-        HEAD
-        "  a:\n"
-        "    script: |\n"
-        "      vars.seen = {data.row.id, 'x'}\n"
-        "      output.first = true\n" TO("b") "  b:\n"
-                                              "    guard: vars.seen[2] == 'x'\n"
-                                              "    script: \"vars = {last = #vars.seen}\"\n" TO(
-                                                  "c") "  c:\n"
-                                                       "    script: output.last = vars.last\n",
-        "{\"id\":3}");
+    struct outcome outcome =
+        host_run(host,
+                 FLOW "  a:\n"
+                      "    script: |\n"
+                      "      vars.seen = {data.row.id, 'x'}\n"
+                      "      output.first = true\n" FLOW_TO(
+                          "b") "  b:\n"
+                               "    guard: vars.seen[2] == 'x'\n"
+                               "    script: \"vars = {last = #vars.seen}\"\n" FLOW_TO(
+                                   "c") "  c:\n"
+                                        "    script: output.last = vars.last\n",
+                 "{\"id\":3}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_string_equal(outcome.output, "{\"last\":2}");
     assert_sql_text(*state, "SELECT vars::text FROM latchkey.instance", "{\"last\": 2}");
@@ -128,7 +115,7 @@ static void a_guard_changes_no_vars(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome = host_run(host,
-                                      HEAD "  a:\n"
+                                      FLOW "  a:\n"
                                            "    guard: |\n"
                                            "      vars.x = 1\n"
                                            "      return true\n"
@@ -142,7 +129,7 @@ static void a_guard_changes_no_vars(void **state)
 static void vars_are_an_object(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome = host_run(host, HEAD "  a: {script: 'vars = {1, 2}'}\n", "{\"id\":3}");
+    struct outcome outcome = host_run(host, FLOW "  a: {script: 'vars = {1, 2}'}\n", "{\"id\":3}");
     assert_outcome(&outcome, STATUS_FAILED, "vars is not a table of names");
     host_stop(host);
 }
@@ -152,8 +139,9 @@ static void many_runs_share_batches_through_all_their_activities(void **state)
     enum { N = 300 };
     static struct outcome outcomes[N];
     struct host *host = start(state);
-    struct workflow *workflow = host_publish(host, "history: none\n" HEAD ADD("a", "1", TO("b"))
-                                                       ADD("b", "1", TO("c")) ADD("c", "1", ""));
+    struct workflow *workflow =
+        host_publish(host, "history: none\n" FLOW FLOW_ADD("a", "1", FLOW_TO("b"))
+                               FLOW_ADD("b", "1", FLOW_TO("c")) FLOW_ADD("c", "1", ""));
     for (int i = 0; i < N; i++)
         host_submitf(host, workflow, &outcomes[i], "{\"id\":%d}", 1 + i % 10);
     runtime_fixture_wait(*state);
@@ -170,9 +158,10 @@ static void many_runs_share_batches_through_all_their_activities(void **state)
 static void what_fails_later_stays_at_its_last_commit_point(void **state)
 {
     struct host *host = start(state);
-    struct outcome outcome =
-        host_run(host, HEAD ADD("a", "1", TO("b")) ADD("b", "10", "    guard: data.row.n < 1\n"),
-                 "{\"id\":1}");
+    struct outcome outcome = host_run(host,
+                                      FLOW FLOW_ADD("a", "1", FLOW_TO("b"))
+                                          FLOW_ADD("b", "10", "    guard: data.row.n < 1\n"),
+                                      "{\"id\":1}");
     assert_outcome(&outcome, STATUS_BLOCKED, "the guard said no");
     assert_sql_text(*state,
                     "SELECT concat_ws(' ', activity, status, reason, process) "
@@ -199,11 +188,11 @@ static void what_found_no_lock_later_goes_on_by_a_job(void **state)
     PGconn *other = fixture_connect(fixture->conninfo);
     fixture_exec(other, "BEGIN");
     struct workflow *workflow = host_publish(
-        host, HEAD ADD("a", "1", TO("b")) "  b:\n"
-                                          "    enable-exclusive-lock: true\n"
-                                          "    acquire-timeout: 200ms\n"
-                                          "    lock-context: '{\"other\", input.id}'\n"
-                                          "    script: data.row.n = data.row.n + 10\n");
+        host, FLOW FLOW_ADD("a", "1", FLOW_TO("b")) "  b:\n"
+                                                    "    enable-exclusive-lock: true\n"
+                                                    "    acquire-timeout: 200ms\n"
+                                                    "    lock-context: '{\"other\", input.id}'\n"
+                                                    "    script: data.row.n = data.row.n + 10\n");
     fixture_exec(other, "SELECT latchkey.lock('other/1')");
     struct outcome outcome;
     host_submit(host, workflow, "{\"id\":1}", &outcome);
@@ -224,7 +213,7 @@ static void a_failure_is_tried_again_as_often_as_said(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome =
-        host_run(host, HEAD "  a:\n    retries: 2\n    script: fail('no luck')\n", "{\"id\":1}");
+        host_run(host, FLOW "  a:\n    retries: 2\n    script: fail('no luck')\n", "{\"id\":1}");
     assert_outcome(&outcome, STATUS_FAILED, "no luck");
     assert_int_equal(outcome.attempts, 3);
     host_stop(host);
@@ -233,10 +222,11 @@ static void a_failure_is_tried_again_as_often_as_said(void **state)
 /* ---- events ---- */
 
 #define WAITING                                                                                    \
-    HEAD ADD("a", "1", TO("b")) ADD("b", "10",                                                     \
-                                    "    wait-for: paid\n"                                         \
-                                    "    guard: event.payload.amount > 0\n" TO("c"))               \
-        ADD("c", "100", "    wait-for: closed\n")
+    FLOW FLOW_ADD("a", "1", FLOW_TO("b"))                                                          \
+        FLOW_ADD("b", "10",                                                                        \
+                 "    wait-for: paid\n"                                                            \
+                 "    guard: event.payload.amount > 0\n" FLOW_TO("c"))                             \
+            FLOW_ADD("c", "100", "    wait-for: closed\n")
 
 static void an_event_moves_an_idle_instance_on(void **state)
 {
@@ -296,7 +286,8 @@ static void an_instance_may_wait_from_the_start(void **state)
 {
     struct outcome told;
     struct host *host = start(state);
-    struct outcome outcome = host_run(host, HEAD ADD("a", "1", "    wait-for: go\n"), "{\"id\":1}");
+    struct outcome outcome =
+        host_run(host, FLOW FLOW_ADD("a", "1", "    wait-for: go\n"), "{\"id\":1}");
     assert_outcome(&outcome, STATUS_IDLE, "");
     assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 0);
     host_deliver(host, outcome.id, "go", NULL, &told);
@@ -376,11 +367,11 @@ static void who_lost_the_instance_cannot_save(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct host *host = start(state);
-    struct workflow *workflow =
-        host_publish(host, HEAD ADD("a", "1", TO("b")) "  b:\n"
-                                                       "    script: |\n"
-                                                       "      sleep(0.5)\n"
-                                                       "      data.row.n = data.row.n + 10\n");
+    struct workflow *workflow = host_publish(
+        host, FLOW FLOW_ADD("a", "1", FLOW_TO("b")) "  b:\n"
+                                                    "    script: |\n"
+                                                    "      sleep(0.5)\n"
+                                                    "      data.row.n = data.row.n + 10\n");
     host_submit(host, workflow, "{\"id\":1}", &outcome);
     for (int i = 0; i < 100 && fixture_int(fixture->sql, "SELECT count(*) FROM latchkey.instance "
                                                          "WHERE status = 'running'") == 0;
@@ -405,12 +396,13 @@ static void many_events_meet_the_true_state(void **state)
     struct host *one = start(state), *two = another(state);
     struct outcome outcome =
         host_run(one,
-                 HEAD ADD("a", "1", TO("b")) ADD("b", "10",
-                                                 "    wait-for: paid\n"
-                                                 "    navigation:\n"
-                                                 "      - {to: c, rule: event.payload.i % 3 == 0}\n"
-                                                 "      - {to: b}\n")
-                     ADD("c", "100", "    wait-for: closed\n" TO("b")),
+                 FLOW FLOW_ADD("a", "1", FLOW_TO("b"))
+                     FLOW_ADD("b", "10",
+                              "    wait-for: paid\n"
+                              "    navigation:\n"
+                              "      - {to: c, rule: event.payload.i % 3 == 0}\n"
+                              "      - {to: b}\n")
+                         FLOW_ADD("c", "100", "    wait-for: closed\n" FLOW_TO("b")),
                  "{\"id\":1}");
     char payload[40];
     for (int i = 0; i < N; i++) {

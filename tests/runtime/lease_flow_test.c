@@ -1,5 +1,6 @@
 /* Leases in workflows: as one activity of several, woken by events, in the background, with keys,
  * and over the death of a host. */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -10,26 +11,10 @@
 
 #include <cmocka.h>
 
-static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 10) AS i;";
-
-#define FLOW(start)                                                                                \
-    "workflow: flow\n"                                                                             \
-    "input: {id: integer}\n"                                                                       \
-    "data: {row: {table: counter, key: {id: input.id}}}\n"                                         \
-    "start: " start "\n"                                                                           \
-    "activities:\n"
+static const char tables[] = FLOW_TABLES;
 
 #define ACTIVITY(name, more, script)                                                               \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '{\"counter\", input.id}'\n"                                                \
-    "    acquire-timeout: 60s\n" more "    script: |\n"                                            \
-    "      " script "\n"
-
-#define LEASE "    lock-hold: lease\n"
-#define TO(name) "    navigation: [{to: " name "}]\n"
+    FLOW_STEP(name, FLOW_CONTEXT, "    acquire-timeout: 60s\n" more, script)
 #define GATE "while sql('select n from counter where id = 10')[1].n == 0 do sleep(0.05) end"
 
 static struct host *another(void **state)
@@ -68,8 +53,8 @@ static void one_activity_of_three_holds_a_lease(void **state)
     struct host *host = start(state);
     struct outcome outcome =
         host_run(host,
-                 FLOW("a") ACTIVITY("a", TO("b"), "data.row.n = 1 vars.seen = 'a'")
-                     ACTIVITY("b", LEASE TO("c"),
+                 FLOW ACTIVITY("a", FLOW_TO("b"), "data.row.n = 1 vars.seen = 'a'")
+                     ACTIVITY("b", FLOW_LEASE FLOW_TO("c"),
                               "data.row.n = data.row.n + 10 vars.seen = vars.seen .. 'b' "
                               "vars.token = lock.token sleep(0.05)")
                          ACTIVITY("c", "",
@@ -93,7 +78,7 @@ static void without_a_lock_there_is_no_token(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome =
-        host_run(host, FLOW("a") "  a:\n    script: output.token = lock.token\n", "{\"id\":1}");
+        host_run(host, FLOW "  a:\n    script: output.token = lock.token\n", "{\"id\":1}");
     assert_outcome(&outcome, STATUS_FAILED, "takes no lock");
     host_stop(host);
 }
@@ -102,7 +87,7 @@ static void without_history_nothing_is_left(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome = host_run(
-        host, "history: none\n" FLOW("a") ACTIVITY("a", LEASE, "data.row.n = 1"), "{\"id\":1}");
+        host, "history: none\n" FLOW ACTIVITY("a", FLOW_LEASE, "data.row.n = 1"), "{\"id\":1}");
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_sql_int(*state, "SELECT count(*) FROM latchkey.instance", 0);
     assert_all_over(*state);
@@ -114,10 +99,10 @@ static void an_event_is_not_lost_with_a_failure(void **state)
     struct runtime_fixture *fixture = *state;
     struct host *host = start(state);
     struct outcome first, failed, second, late;
-    struct workflow *workflow = host_publish(
-        host, FLOW("a") ACTIVITY("a", LEASE "    wait-for: paid\n",
-                                 "data.row.n = data.row.n + event.payload.sum "
-                                 "if event.payload.sum < 0 then fail('no') end " GATE));
+    struct workflow *workflow =
+        host_publish(host, FLOW ACTIVITY("a", FLOW_LEASE "    wait-for: paid\n",
+                                         "data.row.n = data.row.n + event.payload.sum "
+                                         "if event.payload.sum < 0 then fail('no') end " GATE));
     host_submit(host, workflow, "{\"id\":1}", &first);
     runtime_fixture_wait(fixture);
     assert_outcome(&first, STATUS_IDLE, "");
@@ -142,15 +127,13 @@ static void an_event_is_not_lost_with_a_failure(void **state)
 
 /* ---- chains, and lock contexts that use data ---- */
 
-#define CHAINED "    auto-commit-changes: false\n"
-
 /* Taking a lease commits what came before it. */
 static void a_chain_is_committed_before_a_lease(void **state)
 {
     struct host *host = start(state);
     struct workflow *workflow =
-        host_publish(host, FLOW("a") ACTIVITY("a", CHAINED TO("b"), "data.row.n = 1")
-                               ACTIVITY("b", LEASE, "data.row.n = data.row.n + 10 fail('no')"));
+        host_publish(host, FLOW ACTIVITY("a", FLOW_OFF FLOW_TO("b"), "data.row.n = 1") ACTIVITY(
+                               "b", FLOW_LEASE, "data.row.n = data.row.n + 10 fail('no')"));
     struct outcome outcome;
     host_submit(host, workflow, "{\"id\":1}", &outcome);
     runtime_fixture_wait(*state);
@@ -167,9 +150,9 @@ static void the_token_may_be_asked_for_inside_a_chain(void **state)
     struct host *host = start(state);
     struct workflow *workflow = host_publish(
         host,
-        FLOW("a") ACTIVITY("a", CHAINED TO("b"), "data.row.n = data.row.n + 1")
-            ACTIVITY("b", CHAINED TO("c"), "data.row.n = data.row.n + 10 vars.token = lock.token")
-                ACTIVITY("c", "", "data.row.n = data.row.n + 100 output.had = vars.token > 0"));
+        FLOW ACTIVITY("a", FLOW_OFF FLOW_TO("b"), "data.row.n = data.row.n + 1") ACTIVITY(
+            "b", FLOW_OFF FLOW_TO("c"), "data.row.n = data.row.n + 10 vars.token = lock.token")
+            ACTIVITY("c", "", "data.row.n = data.row.n + 100 output.had = vars.token > 0"));
     for (int i = 1; i <= 2; i++) {
         struct outcome outcome;
         char sql[80];
@@ -193,12 +176,11 @@ static void a_chain_waits_for_a_lease_on_its_way(void **state)
     struct outcome outcome;
     struct workflow *workflow = host_publish(
         host,
-        FLOW("a")
-            ACTIVITY("a", CHAINED TO("b"),
-                     "data.row.n = data.row.n + 1") "  b:\n"
-                                                    "    enable-exclusive-lock: true\n"
-                                                    "    lock-context: '{\"other\"}'\n"
-                                                    "    script: data.row.n = data.row.n * 10\n");
+        FLOW ACTIVITY("a", FLOW_OFF FLOW_TO("b"),
+                      "data.row.n = data.row.n + 1") "  b:\n"
+                                                     "    enable-exclusive-lock: true\n"
+                                                     "    lock-context: '{\"other\"}'\n"
+                                                     "    script: data.row.n = data.row.n * 10\n");
     fixture_exec(fixture->sql,
                  "INSERT INTO latchkey.lease (path, token, holder, process, instance, workflow,"
                  " activity, expires_at) SELECT 'other', 1, u, u, u, 'x', 'x', clock_timestamp() +"
@@ -219,13 +201,12 @@ static void the_lock_of_a_lease_may_come_from_the_data(void **state)
 {
     struct host *host = start(state);
     struct outcome outcome;
-    struct workflow *workflow =
-        host_publish(host, FLOW("a") "  a:\n"
-                                     "    enable-exclusive-lock: true\n"
-                                     "    lock-context: '{\"n\", data.row.n}'\n"
-                                     "    script: |\n"
-                                     "      data.row.n = data.row.n + 5\n"
-                                     "      output.token = lock.token > 0\n");
+    struct workflow *workflow = host_publish(host, FLOW "  a:\n"
+                                                        "    enable-exclusive-lock: true\n"
+                                                        "    lock-context: '{\"n\", data.row.n}'\n"
+                                                        "    script: |\n"
+                                                        "      data.row.n = data.row.n + 5\n"
+                                                        "      output.token = lock.token > 0\n");
     for (int i = 0; i < 2; i++) {
         host_submit_keyed(host, workflow, "{\"id\":1}", i ? "k" : NULL, &outcome);
         runtime_fixture_wait(*state);
@@ -246,10 +227,10 @@ static void a_job_that_fails_under_a_lease_is_tried_again(void **state)
     struct outcome outcome;
     struct host *host = start(state);
     struct workflow *workflow = host_publish(
-        host, FLOW("a") ACTIVITY("a", LEASE,
-                                 "data.row.n = data.row.n + 1 "
-                                 "if sql('select n from counter where id = 10')[1].n == 0 then "
-                                 "fail('not yet') end"));
+        host, FLOW ACTIVITY("a", FLOW_LEASE,
+                            "data.row.n = data.row.n + 1 "
+                            "if sql('select n from counter where id = 10')[1].n == 0 then "
+                            "fail('not yet') end"));
     host_enqueue(host, workflow, "{\"id\":1}", 0, &outcome);
     runtime_fixture_wait(fixture);
     host_work(host);
@@ -271,8 +252,8 @@ static void a_job_that_expires_under_a_lease_goes_on(void **state)
     struct outcome outcome;
     struct host *host = start(state);
     struct workflow *workflow =
-        host_publish(host, FLOW("a") ACTIVITY("a", LEASE "    waiting-timeout: 600ms\n",
-                                              "data.row.n = data.row.n + 1 " GATE));
+        host_publish(host, FLOW ACTIVITY("a", FLOW_LEASE "    waiting-timeout: 600ms\n",
+                                         "data.row.n = data.row.n + 1 " GATE));
     host_enqueue(host, workflow, "{\"id\":1}", 0, &outcome);
     runtime_fixture_wait(fixture);
     host_work(host);
@@ -290,7 +271,7 @@ static void a_job_that_expires_under_a_lease_goes_on(void **state)
 /* ---- the death of a host ---- */
 
 static const char slow[] =
-    FLOW("a") ACTIVITY("a", LEASE "    waiting-timeout: 3s\n", "data.row.n = data.row.n + 1 " GATE);
+    FLOW ACTIVITY("a", FLOW_LEASE "    waiting-timeout: 3s\n", "data.row.n = data.row.n + 1 " GATE);
 
 static void another_host_goes_on_once_the_lease_has_expired(void **state)
 {

@@ -1,5 +1,6 @@
 /* Batches whose members are of many kinds: new ones, stored ones, keyed ones, ones that wait from
  * the start, ones that come from jobs; and members that end badly beside good ones. */
+#include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
 
@@ -10,25 +11,8 @@
 
 #include <cmocka.h>
 
-static const char tables[] =
-    "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL DEFAULT 0);"
-    "INSERT INTO counter SELECT i FROM generate_series(1, 20) AS i;"
+static const char tables[] = FLOW_TABLES
     "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';";
-
-#define HEAD(name, more)                                                                           \
-    "workflow: " name "\n" more "input: {id: integer}\n"                                           \
-    "data:\n"                                                                                      \
-    "  row: {table: counter, key: {id: input.id}}\n"                                               \
-    "start: a\n"                                                                                   \
-    "activities:\n"
-
-#define ADD(name, n, more)                                                                         \
-    "  " name ":\n"                                                                                \
-    "    enable-exclusive-lock: true\n"                                                            \
-    "    lock-context: '{\"counter\", input.id}'\n"                                                \
-    "    script: data.row.n = data.row.n + " n "\n" more
-
-#define TO(name) "    navigation: [{to: " name "}]\n"
 
 /* One connection for work: what comes together shares a batch. */
 static struct host *start(void **state)
@@ -48,13 +32,15 @@ static void one_batch_bears_all_kinds(void **state)
     static struct outcome news[N], keyed[N], parked[N], queued[N], idle[N], told[N], flows[N];
     struct runtime_fixture *fixture = *state;
     struct host *host = start(state);
-    struct workflow *plain = host_publish(host, HEAD("plain", "") ADD("a", "1", ""));
+    struct workflow *plain =
+        host_publish(host, FLOW_OF("plain", "", "", "") FLOW_ADD("a", "1", ""));
     struct workflow *waits =
-        host_publish(host, HEAD("waits", "") ADD("a", "1", "    wait-for: go\n"));
-    struct workflow *flow =
-        host_publish(host, HEAD("flow", "") ADD("a", "1", TO("b")) ADD("b", "1", ""));
-    struct workflow *quiet = host_publish(host, HEAD("quiet", "history: none\n")
-                                                    ADD("a", "1", TO("b")) ADD("b", "1", ""));
+        host_publish(host, FLOW_OF("waits", "", "", "") FLOW_ADD("a", "1", "    wait-for: go\n"));
+    struct workflow *flow = host_publish(
+        host, FLOW_OF("flow", "", "", "") FLOW_ADD("a", "1", FLOW_TO("b")) FLOW_ADD("b", "1", ""));
+    struct workflow *quiet =
+        host_publish(host, FLOW_OF("quiet", "history: none\n", "", "")
+                               FLOW_ADD("a", "1", FLOW_TO("b")) FLOW_ADD("b", "1", ""));
     char input[40], key[40];
     for (int i = 0; i < N; i++)
         host_submitf(host, waits, &idle[i], "{\"id\":%d}", 1 + i);
@@ -97,9 +83,10 @@ static void one_that_waits_stands_behind_one_with_a_trigger(void **state)
     struct host *host = start(state);
     fixture_exec(fixture->sql, "CREATE TRIGGER note BEFORE UPDATE ON counter FOR EACH ROW EXECUTE "
                                "FUNCTION note()");
-    struct workflow *plain = host_publish(host, HEAD("plain", "") ADD("a", "1", ""));
+    struct workflow *plain =
+        host_publish(host, FLOW_OF("plain", "", "", "") FLOW_ADD("a", "1", ""));
     struct workflow *waits =
-        host_publish(host, HEAD("waits", "") ADD("a", "1", "    wait-for: go\n"));
+        host_publish(host, FLOW_OF("waits", "", "", "") FLOW_ADD("a", "1", "    wait-for: go\n"));
     host_submit(host, plain, "{\"id\":1}", &outcomes[0]);
     runtime_fixture_wait(fixture);
     for (int i = 0; i < 4; i++)
@@ -118,7 +105,8 @@ static void one_key_with_two_inputs_in_a_batch(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome first, outcomes[N];
     struct host *host = start(state);
-    struct workflow *plain = host_publish(host, HEAD("plain", "") ADD("a", "1", ""));
+    struct workflow *plain =
+        host_publish(host, FLOW_OF("plain", "", "", "") FLOW_ADD("a", "1", ""));
     host_submit_keyed(host, plain, "{\"id\":1}", "k", &first);
     runtime_fixture_wait(fixture);
     for (int i = 0; i < N; i++)
@@ -142,9 +130,10 @@ static void one_that_was_overtaken_leaves_its_neighbours_alone(void **state)
     static struct outcome idle[N], told[N], news[N];
     struct runtime_fixture *fixture = *state;
     struct host *host = start(state);
-    struct workflow *plain = host_publish(host, HEAD("plain", "") ADD("a", "1", ""));
+    struct workflow *plain =
+        host_publish(host, FLOW_OF("plain", "", "", "") FLOW_ADD("a", "1", ""));
     struct workflow *waits =
-        host_publish(host, HEAD("waits", "") ADD("a", "1", "    wait-for: go\n"));
+        host_publish(host, FLOW_OF("waits", "", "", "") FLOW_ADD("a", "1", "    wait-for: go\n"));
     PGconn *other = fixture_connect(fixture->conninfo);
     for (int i = 0; i < N; i++)
         host_submitf(host, waits, &idle[i], "{\"id\":1}");
@@ -185,8 +174,9 @@ static void one_that_is_overtaken_at_the_save_costs_its_neighbours_nothing(void 
     struct outcome idle, told, news[2];
     struct host *host = start(state);
     struct workflow *waits =
-        host_publish(host, HEAD("waits", "") ADD("a", "1", "    wait-for: go\n"));
-    struct workflow *plain = host_publish(host, HEAD("plain", "") ADD("a", "1", ""));
+        host_publish(host, FLOW_OF("waits", "", "", "") FLOW_ADD("a", "1", "    wait-for: go\n"));
+    struct workflow *plain =
+        host_publish(host, FLOW_OF("plain", "", "", "") FLOW_ADD("a", "1", ""));
     PGconn *other = fixture_connect(fixture->conninfo);
     host_submit(host, waits, "{\"id\":1}", &idle);
     host_submit(host, plain, "{\"id\":2}", &news[0]);
