@@ -162,14 +162,24 @@ static void on_done(const struct result *result, void *arg)
     end_job(job, stopping ? JOB_GONE : fate_of(result), result->status, result->reason);
 }
 
+/* The store was asked. What is not in it may still be published, so the job has its attempts; a
+ * version that this program cannot read is one for another host, so it keeps them. */
+static void end_unloaded(struct job *job, const struct fault *fault)
+{
+    if (fault->kind == FAULT_MISSING)
+        end_job(job, JOB_FAILED, STATUS_MISSING, fault->text);
+    else
+        end_job(job, JOB_AGAIN, fault->kind == FAULT_INVALID ? STATUS_INVALID : STATUS_FAILED,
+                fault->text);
+}
+
 static void on_loaded(struct workflow *workflow, const struct fault *fault, void *arg)
 {
     struct job *job = arg;
     struct fault failed;
     job->load = NULL;
     if (!workflow) {
-        /* a version that this host does not know or cannot read: another one may */
-        end_job(job, JOB_AGAIN, STATUS_MISSING, fault->text);
+        end_unloaded(job, fault);
         return;
     }
     struct submission submission = {.workflow = workflow,

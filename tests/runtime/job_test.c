@@ -162,6 +162,51 @@ static void what_cannot_succeed_ends_its_job(void **state)
     host_stop(host);
 }
 
+static void add_job(void **state, const char *id, const char *workflow, const char *version)
+{
+    char sql[400];
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO latchkey.job (id, kind, workflow, version, instance, input, attempts_max) "
+        "VALUES ('%s', 'start', '%s', %s, '%s', '{\"id\": 1}', 2)",
+        id, workflow, version, id);
+    fixture_exec(((struct runtime_fixture *)*state)->sql, sql);
+}
+
+static void a_job_for_no_workflow_ends_dead(void **state)
+{
+    struct host *host = start(state);
+    host_publish(host, COUNTING("count", "", ""));
+    add_job(state, "01234567-89ab-7cde-8f01-000000000001", "nowhere", "NULL");
+    add_job(state, "01234567-89ab-7cde-8f01-000000000002", "count", "7");
+    host_work(host);
+    runtime_fixture_until(*state, "SELECT count(*) FROM latchkey.job WHERE dead", 2);
+    assert_sql_text(*state,
+                    "SELECT string_agg(concat_ws(' ', attempts, last_status, last_error), '; ' "
+                    "ORDER BY id) FROM latchkey.job",
+                    "2 missing no workflow 'nowhere' is published; "
+                    "2 missing workflow 'count' has no version 7");
+    host_stop(host);
+}
+
+/* The job is there before its workflow, which another host publishes. */
+static void a_job_waits_for_its_workflow(void **state)
+{
+    struct host *one = start(state), *two = start_with(state, 1000 * 1000);
+    add_job(state, "01234567-89ab-7cde-8f01-000000000001", "late", "NULL");
+    host_work(one);
+    fixture_exec(((struct runtime_fixture *)*state)->sql,
+                 "UPDATE latchkey.job SET attempts_max = 5");
+    runtime_fixture_until(*state, "SELECT (attempts > 0)::integer FROM latchkey.job", 1);
+    assert_sql_text(*state, "SELECT concat_ws(' ', dead, last_status) FROM latchkey.job",
+                    "f missing");
+    host_publish(two, COUNTING("late", "", ""));
+    runtime_fixture_until(*state, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(one);
+    host_stop(two);
+}
+
 /* The claim is soft: another process has the job by now. */
 static void a_job_that_was_taken_away_is_left_alone(void **state)
 {
@@ -416,6 +461,8 @@ int job_tests(void)
         cmocka_unit_test(a_job_that_always_fails_ends_dead),
         cmocka_unit_test(a_locked_job_costs_no_attempt),
         cmocka_unit_test(what_cannot_succeed_ends_its_job),
+        cmocka_unit_test(a_job_for_no_workflow_ends_dead),
+        cmocka_unit_test(a_job_waits_for_its_workflow),
         cmocka_unit_test(a_job_that_was_taken_away_is_left_alone),
         cmocka_unit_test(a_job_that_kills_its_hosts_ends_dead),
         cmocka_unit_test(the_instances_of_a_dead_host_go_on),
