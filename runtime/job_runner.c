@@ -81,9 +81,10 @@ struct job_runner {
     int n_running;
     int n_alone;
     bool draining;
-    bool claim_lost;  /* what an earlier claim took is not known */
-    bool claims_lost; /* the claim under way asks for that too */
-    bool hungry;      /* the last claim took all that it might: there is more */
+    bool claim_lost;         /* what an earlier claim took is not known */
+    bool claims_lost;        /* the claim under way asks for that too */
+    int64_t doubts_until_us; /* so long there may be jobs that ended unknown */
+    bool hungry;             /* the last claim took all that it might: there is more */
     int64_t care_us;
     int64_t extend_us;
     int64_t sweep_us;
@@ -142,8 +143,7 @@ static enum job_fate fate_of(const struct result *result)
     case STATUS_COMPLETED:
     case STATUS_IDLE:
     case STATUS_QUEUED: return JOB_GONE;
-    case STATUS_UNKNOWN:
-        return JOB_GONE; /* its claim runs out: then it is seen whether it is there */
+    case STATUS_UNKNOWN: return JOB_GONE; /* if its row is still there, the next claims find it */
     case STATUS_LOCKED: return JOB_AGAIN;
     case STATUS_FAILED:
     case STATUS_EXPIRED:
@@ -159,6 +159,8 @@ static void on_done(const struct result *result, void *arg)
 {
     struct job *job = arg;
     bool stopping = job->runner->runtime->stopping;
+    if (result->status == STATUS_UNKNOWN)
+        job->runner->doubts_until_us = clock_monotonic_us() + CLAIM_MS * 1000;
     end_job(job, stopping ? JOB_GONE : fate_of(result), result->status, result->reason);
 }
 
@@ -292,6 +294,15 @@ static void add_ids(const struct job_runner *runner, struct text *ids)
     pg_array_end(ids);
 }
 
+/* A job that ended unknown needs no look-up: the transaction that may have committed deletes its
+ * row, and has it locked until it is over. So a row that is there and not locked is work that was
+ * not done and will not be. Its claim is this process's, and after it has run out anybody asks the
+ * same. */
+static bool is_in_doubt(const struct job_runner *runner)
+{
+    return clock_monotonic_us() < runner->doubts_until_us;
+}
+
 static void claim(struct job_runner *runner)
 {
     char claim_ms[24], ownership_ms[24], limit[24];
@@ -305,7 +316,7 @@ static void claim(struct job_runner *runner)
              (long long)(runner->runtime->options.ownership_us / 1000));
     struct text ids;
     add_ids(runner, &ids);
-    runner->claims_lost = runner->claim_lost && !ids.failed;
+    runner->claims_lost = (runner->claim_lost || is_in_doubt(runner)) && !ids.failed;
     const char *fresh[] = {runner->runtime->process_id, claim_ms, limit,
                            runner->claims_lost ? text_chars(&ids) : NULL};
     const char *alone[] = {runner->runtime->process_id, claim_ms, ownership_ms};

@@ -1,6 +1,6 @@
 -- Jobs that nobody has had in hands yet, the most urgent first. $4: the jobs that this process has at
--- hand, NULL unless the answer to an earlier claim was lost: then what it has claimed beside them is
--- fetched too.
+-- hand, NULL unless the answer to an earlier claim, or to the commit of a job, was lost: then what it
+-- has claimed beside them is fetched too.
 WITH due AS MATERIALIZED (
     SELECT id
       FROM @schema@.job

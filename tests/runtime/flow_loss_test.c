@@ -36,7 +36,8 @@ struct scene {
 };
 
 /* A host that reaches its database through the proxy, and is warm. */
-static void open_scene(struct scene *scene, void **state, const char *yaml)
+static void open_scene_with(struct scene *scene, void **state, const char *yaml,
+                            int64_t ownership_us)
 {
     struct fault fault;
     struct outcome outcome;
@@ -45,7 +46,7 @@ static void open_scene(struct scene *scene, void **state, const char *yaml)
     struct runtime_options options = runtime_fixture_options(scene->fixture);
     assert_true(pg_proxy_start(options.conninfo, &scene->proxy, &fault));
     options.conninfo = pg_proxy_conninfo(scene->proxy);
-    options.ownership_us = 1000 * 1000;
+    options.ownership_us = ownership_us;
     options.look_up_us = 500 * 1000;
     scene->host = host_start(scene->fixture, &options);
     scene->workflow = host_publish(scene->host, yaml);
@@ -54,6 +55,11 @@ static void open_scene(struct scene *scene, void **state, const char *yaml)
     assert_true(outcome.status == STATUS_COMPLETED || outcome.status == STATUS_IDLE);
     fixture_exec(scene->fixture->sql, "TRUNCATE latchkey.execution, latchkey.instance, "
                                       "latchkey.commit_mark; UPDATE counter SET n = 0");
+}
+
+static void open_scene(struct scene *scene, void **state, const char *yaml)
+{
+    open_scene_with(scene, state, yaml, 1000 * 1000);
 }
 
 static void close_scene(struct scene *scene)
@@ -274,6 +280,39 @@ static void an_unknown_instance_is_gone_on_with(void **state)
     }
 }
 
+/* The answer to its commit is lost and nobody can be asked. The host is not silent for long enough
+ * to lose the job, and its claim stands for a minute: it is found by its row all the same. */
+static void a_job_that_ended_unknown_is_taken_up_at_once(void **state)
+{
+    for (int i = 0; i < N_CUTS; i++) {
+        struct scene scene;
+        struct outcome outcome;
+        struct fault fault;
+        struct background_options options = runtime_default_background();
+        options.jobs_max = 1; /* no claims while it runs */
+        options.care_us = INT64_MAX;
+        open_scene_with(&scene, state, FLOW FLOW_ADD("a", "1", SHORT), 30 * 1000 * 1000);
+        host_enqueue(scene.host, scene.workflow, "{\"id\":1}", 0, &outcome);
+        runtime_fixture_wait(scene.fixture);
+        /* the claim's commit passes; its own does not, nor do those of look-ups */
+        pg_proxy_strike(scene.proxy, cuts[i], 1, 10000);
+        assert_true(runtime_work(host_runtime(scene.host), &options, &fault));
+        assert_true(wait_struck(&scene));
+        pg_proxy_set_away(scene.proxy, true);
+        pg_proxy_cut(scene.proxy);
+        runtime_fixture_turn(scene.fixture, 2000);
+        assert_sql_int(*state, "SELECT count(*) FROM latchkey.job",
+                       cuts[i] == PG_PROXY_CUT_BEFORE_COMMIT);
+        pg_proxy_strike(scene.proxy, cuts[i], 0, 0);
+        pg_proxy_set_away(scene.proxy, false);
+        runtime_fixture_until(*state, "SELECT count(*) FROM latchkey.job", 0);
+        runtime_fixture_turn(scene.fixture, 500);
+        assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+        assert_sql_int(*state, "SELECT count(*) FROM latchkey.execution", 1);
+        close_scene(&scene);
+    }
+}
+
 /* What runs here is not taken for forgotten, however long it takes. */
 static void what_runs_is_not_gone_on_with_twice(void **state)
 {
@@ -342,6 +381,7 @@ int flow_loss_tests(void)
         cmocka_unit_test(what_only_reads_is_asked_again),
         cmocka_unit_test(a_look_before_the_lock_is_repeated),
         cmocka_unit_test(an_unknown_instance_is_gone_on_with),
+        cmocka_unit_test(a_job_that_ended_unknown_is_taken_up_at_once),
         cmocka_unit_test(what_runs_is_not_gone_on_with_twice),
         cmocka_unit_test(an_end_that_was_not_written_is_written_later),
     };
