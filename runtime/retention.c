@@ -36,6 +36,7 @@ static const struct retention_step steps[] = {
     {SQL_RETENTION_INSTANCE, "completed instances", true},
     {SQL_RETENTION_KEY, "idempotency keys", true},
     {SQL_RETENTION_JOB, "dead jobs", true},
+    {SQL_RETENTION_BREAK, "broken locks", true},
     {SQL_RETENTION_MARK, "commit marks", false},
     {SQL_RETENTION_HOST, "dead hosts", false},
 };

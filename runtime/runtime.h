@@ -182,9 +182,9 @@ MUST_CHECK bool runtime_deliver(struct runtime *runtime, const struct delivery *
 struct background_options {
     int jobs_max;    /* background executions of this host at a time */
     int64_t care_us; /* how often timers and silent hosts are looked for */
-    int64_t
-        keep_history_ms; /* history, completed instances, idempotency keys, dead jobs; 0 = ever */
-    int64_t sweep_us;    /* how often what is older is looked for */
+    /* history, completed instances, idempotency keys, dead jobs, broken locks; 0 = for ever */
+    int64_t keep_history_ms;
+    int64_t sweep_us; /* how often what is older is looked for */
 };
 
 /* 64 jobs, 1 s, 30 days, 10 minutes. */

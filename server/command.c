@@ -147,8 +147,8 @@ const struct command_option_row command_options[] = {
     {OPTION_WORKERS, OPTION_ONCE, "workers", "N", "background executions at a time (default 64)",
      ON(SERVE)},
     {OPTION_KEEP_HISTORY, OPTION_ONCE, "keep-history", "DURATION",
-     "forget history, completed instances, keys and dead jobs after so long (default 30d, 0s = "
-     "never)",
+     "forget history, completed instances, keys, dead jobs and broken locks after so long (default "
+     "30d, 0s = never)",
      ON(SERVE)},
     {OPTION_OWNERSHIP, OPTION_ONCE, "ownership-timeout", "DURATION",
      "a host silent for so long loses its instances and jobs (default 30s)", ON(RUN) | ON(SERVE)},

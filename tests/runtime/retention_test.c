@@ -39,6 +39,9 @@ static const char helpers[] =
     "     id(days, i), ago(-1)) $$;"
     "CREATE FUNCTION put_mark(days float, i integer, is_void boolean) RETURNS void LANGUAGE sql AS"
     " $$ INSERT INTO latchkey.commit_mark VALUES (id(days, i), is_void, ago(days)) $$;"
+    "CREATE FUNCTION put_break(days float, path text, n integer) RETURNS void LANGUAGE sql AS $$"
+    " INSERT INTO latchkey.lock_break (path, key, by, met, tokens, at)"
+    " SELECT path, 1, 'somebody', '[]', '{}', ago(days) FROM generate_series(1, n) $$;"
     "CREATE FUNCTION put_host(days float, i integer) RETURNS void LANGUAGE sql AS"
     " $$ INSERT INTO latchkey.host VALUES (id(days, i), 'h', 1, ago(days), ago(days)) $$;";
 
@@ -167,19 +170,49 @@ static void marks_outlive_every_look_up(void **state)
     stop(fixture, host);
 }
 
+/* In small steps too, and never before the host of the holder has had time to ask. */
+static void records_of_broken_locks_go(void **state)
+{
+    static const char kept[] =
+        "SELECT string_agg(path || ' ' || n, ', ' ORDER BY path) FROM "
+        "(SELECT path, count(*) AS n FROM latchkey.lock_break GROUP BY path) p";
+    struct runtime_fixture *fixture = *state;
+    struct host *host = start(state);
+    fixture_exec(fixture->sql, "SELECT put_break(31, 'old', 2500), put_break(29, 'young', 2), "
+                               "put_break(0.01, 'now', 3)");
+    sweep(host, days_30);
+    wait_for_a_round(fixture);
+    assert_sql_text(fixture, kept, "now 3, young 2");
+    stop(fixture, host);
+}
+
+static void a_break_of_this_hour_stays_whatever_is_said(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct host *host = start(state);
+    fixture_exec(fixture->sql, "SELECT put_break(0.06, 'old', 1), put_break(0.02, 'now', 1)");
+    sweep(host, 1);
+    wait_for_a_round(fixture);
+    assert_sql_text(fixture, "SELECT string_agg(path, ' ') FROM latchkey.lock_break", "now");
+    stop(fixture, host);
+}
+
 static void for_ever_is_for_ever_but_for_marks_and_hosts(void **state)
 {
     struct runtime_fixture *fixture = *state;
     struct host *host = start(state);
-    fixture_exec(fixture->sql, "SELECT put_history(4000, 1), put_instance(4000, 1, 'completed'),"
-                               " put_key(4000, 2), put_job(4000, 3, true), put_mark(2, 1, false),"
-                               " put_mark(0.9, 2, false), put_host(2, 1), put_host(0.9, 2)");
+    fixture_exec(
+        fixture->sql,
+        "SELECT put_history(4000, 1), put_instance(4000, 1, 'completed'),"
+        " put_key(4000, 2), put_job(4000, 3, true), put_mark(2, 1, false),"
+        " put_mark(0.9, 2, false), put_break(4000, 'old', 1), put_host(2, 1), put_host(0.9, 2)");
     sweep(host, 0);
     wait_for_a_round(fixture);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.execution", 1);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.instance", 1);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.idempotency_key", 1);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.job", 1);
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lock_break", 1);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.commit_mark", 1);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.host", 2); /* and this one */
     stop(fixture, host);
@@ -288,6 +321,8 @@ int retention_tests(void)
         cmocka_unit_test(age_counts_from_the_end),
         cmocka_unit_test(much_goes_in_several_steps),
         cmocka_unit_test(marks_outlive_every_look_up),
+        cmocka_unit_test(records_of_broken_locks_go),
+        cmocka_unit_test(a_break_of_this_hour_stays_whatever_is_said),
         cmocka_unit_test(for_ever_is_for_ever_but_for_marks_and_hosts),
         cmocka_unit_test(several_hosts_pass_by_each_other_and_by_locked_rows),
         cmocka_unit_test(a_round_with_nothing_to_do_reads_no_whole_table),
