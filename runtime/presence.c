@@ -7,11 +7,13 @@
 #include "presence.h"
 
 #include "errand.h"
+#include "execution.h"
 #include "lock_names.h"
 #include "lock_table.h"
 #include "locks_sql.h"
 #include "migration.h"
 #include "overseer.h"
+#include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 #include "watchdog.h"
@@ -22,6 +24,7 @@
 
 enum {
     LEAVE_US = 1000 * 1000,
+    TOKENS_BYTES_MAX = 1 << 20,
 };
 
 struct presence {
@@ -147,6 +150,32 @@ bool runtime_enter(struct runtime *runtime, int64_t wait_us, runtime_present_fn 
 
 /* ---- leaving ---- */
 
+/* A script that sleeps under a lease is thrown away, and nobody need wait for it. An action may be
+ * at work outside, where it is not stopped by that: its lease stands until it expires. */
+static bool gives_up_lease(const struct execution *execution)
+{
+    return execution->token && !execution_activity(execution)->action;
+}
+
+static void add_leases(const struct runtime *runtime, struct pg_pipeline *pipeline)
+{
+    const struct execution *execution;
+    struct fault ignored; /* then they expire */
+    struct text tokens;
+    text_init(&tokens, TOKENS_BYTES_MAX);
+    pg_array_begin(&tokens);
+    TAILQ_FOREACH(execution, &runtime->executions, by_time)
+    {
+        if (gives_up_lease(execution))
+            pg_array_add_int64(&tokens, execution->token);
+    }
+    pg_array_end(&tokens);
+    const char *params[] = {runtime->process_id, text_chars(&tokens)};
+    if (text_ok(&tokens, &ignored))
+        pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LEAVE, 2, params);
+    text_done(&tokens);
+}
+
 static void on_left(struct pg_answer *answer, void *arg)
 {
     struct presence *presence = arg;
@@ -161,11 +190,10 @@ bool runtime_leave(struct runtime *runtime, runtime_present_fn *done, void *arg,
     if (!presence_new(runtime, done, arg, fault))
         return false;
     overseer_stop(runtime->overseer);
-    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline) {
-        pg_pipeline_begin(pipeline);
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_HOST_RETIRE, 1, params);
-        pg_pipeline_commit(pipeline);
+        add_leases(runtime, pipeline);
     }
     if (errand_start(runtime, PG_POOL_RESERVED, pipeline, LEAVE_US, LEAVE_US, on_left,
                      runtime->presence, &runtime->presence->errand, fault))

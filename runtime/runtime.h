@@ -62,8 +62,9 @@ MUST_CHECK bool runtime_enter(struct runtime *runtime, int64_t wait_us, runtime_
 /* The same, running the loop until it is done: for start-up, not inside a callback. */
 MUST_CHECK bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault);
 
-/* Tells the database that this host is over, so that others need not wait for its silence. Before
- * runtime_free; a failure does no harm. */
+/* Tells the database that this host is over, so that others need not wait for its silence, nor for
+ * the leases of its scripts, which can no longer save. Before runtime_free; a failure does no harm.
+ */
 MUST_CHECK bool runtime_leave(struct runtime *runtime, runtime_present_fn *done, void *arg,
                               struct fault *fault);
 

@@ -395,6 +395,24 @@ static void a_host_that_stops_cancels_its_actions(void **state)
     assert_nothing_held(*state);
 }
 
+/* It may be at work outside: others wait until its time is over. */
+static void a_host_that_stops_keeps_the_lease_of_an_action(void **state)
+{
+    struct desk desk;
+    struct outcome outcome;
+    struct host *host = start(state, &desk);
+    desk.end_when_cancelled = true;
+    host_submit(host, host_publish(host, HEAD "    lock-hold: lease\n    action: hold\n"),
+                "{\"id\":1}", &outcome);
+    turn_until_held(*state, &desk);
+    runtime_retire(host_runtime(host));
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.lease WHERE path = 'counter/1'", 1);
+    host_stop(host);
+    assert_outcome(&outcome, STATUS_FAILED, "stopped");
+    assert_sql_int(*state, "SELECT count(*) FROM latchkey.lease WHERE path = 'counter/1'", 1);
+    fixture_exec(((struct runtime_fixture *)*state)->sql, "DELETE FROM latchkey.lease");
+}
+
 /* With a lease no transaction is open while the action runs, and it has a token. */
 static void an_action_may_hold_a_lease(void **state)
 {
@@ -471,6 +489,7 @@ int action_tests(void)
         cmocka_unit_test(an_action_that_is_too_late_is_cancelled),
         cmocka_unit_test(a_host_that_stops_cancels_its_actions),
         cmocka_unit_test(an_action_may_hold_a_lease),
+        cmocka_unit_test(a_host_that_stops_keeps_the_lease_of_an_action),
         cmocka_unit_test(a_changed_row_is_a_conflict_and_tried_again),
     };
     return cmocka_run_group_tests_name("action", tests, runtime_fixture_setup,

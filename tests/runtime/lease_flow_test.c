@@ -295,6 +295,29 @@ static void another_host_goes_on_once_the_lease_has_expired(void **state)
     host_stop(two);
 }
 
+/* Its lease would last for ten minutes. */
+static void a_host_that_stops_gives_its_leases_back(void **state)
+{
+    static const char long_one[] = FLOW ACTIVITY("a", FLOW_LEASE "    waiting-timeout: 10m\n",
+                                                 "data.row.n = data.row.n + 1 " GATE);
+    struct runtime_fixture *fixture = *state;
+    struct outcome outcome;
+    struct host *one = start(state), *two = another(state);
+    host_publish(two, long_one);
+    host_submit(one, host_publish(one, long_one), "{\"id\":1}", &outcome);
+    until_leased(fixture);
+    runtime_retire(host_runtime(one));
+    assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lease", 0);
+    host_stop(one);
+    assert_outcome(&outcome, STATUS_FAILED, "stopped");
+    open_gate(fixture);
+    host_work(two);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'", 1);
+    assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(two);
+}
+
 static void a_job_of_a_dead_host_goes_on_with_its_instance(void **state)
 {
     struct runtime_fixture *fixture = *state;
@@ -359,6 +382,7 @@ int lease_flow_tests(void)
         cmocka_unit_test(a_job_that_fails_under_a_lease_is_tried_again),
         cmocka_unit_test(a_job_that_expires_under_a_lease_goes_on),
         cmocka_unit_test(another_host_goes_on_once_the_lease_has_expired),
+        cmocka_unit_test(a_host_that_stops_gives_its_leases_back),
         cmocka_unit_test(a_job_of_a_dead_host_goes_on_with_its_instance),
         cmocka_unit_test(a_key_is_bound_when_the_lease_is_taken),
     };
