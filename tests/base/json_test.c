@@ -1,8 +1,11 @@
 #include "base_tests.h"
 #include "json.h"
+#include "utf8.h"
 
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +84,11 @@ static void what_is_no_json_is_refused_with_its_place(void **state)
     is_refused("NaN", "invalid token");
     is_refused("'a'", "invalid token");
     is_refused("1 2", "end of file expected");
+    is_refused("{\"a\": 1", "line 1, column 8: '}' expected near end of file");
+    is_refused("{\"a\": 1 \"b\"", "line 1, column 9: '}' expected near '\"'");
+    is_refused("\"a\nb\"", "line 1, column 3: control character 0xa");
+    is_refused("[tru]", "line 1, column 2: invalid token near 'tru'");
+    is_refused("[01]", "line 1, column 2: invalid token near '01'");
 }
 
 static void a_key_twice_is_refused(void **state)
@@ -148,6 +156,112 @@ static void brackets_in_texts_and_side_by_side_are_no_depth(void **state)
     free(written);
 }
 
+/* ---- beside jansson's own reader ---- */
+
+static void is_read_alike(const char *text, size_t n_bytes)
+{
+    struct fault fault;
+    json_t *ours = NULL;
+    json_t *theirs =
+        json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                   /* error= */ NULL);
+    bool read = json_read("input", text, n_bytes, &ours, &fault);
+    if (read != (theirs != NULL) || (read && !json_equal(ours, theirs)))
+        fail_msg("%.*s: %s", (int)n_bytes, text, read ? "read otherwise" : fault.text);
+    if (!read &&
+        utf8_prefix(fault.text, strlen(fault.text), strlen(fault.text)) < strlen(fault.text))
+        fail_msg("its refusal is no UTF-8");
+    json_decref(ours);
+    json_decref(theirs);
+}
+
+/* Cut off anywhere; each byte left out, and each made another one. */
+static void it_takes_and_refuses_what_jansson_does(void **state)
+{
+    static const char *const texts[] = {
+        "{\"a\": [1, -2.50, 0, -0, -0.0, 1e5, 1E+05, 12.5e-3], \"b\": {\"c\": null, \"d\": true}}",
+        "[false, \"plain\", \"\\u00e9\\uD83D\\uDE00\\u0000 \\\" \\\\ \\/ \\b\\f\\n\\r\\t\"]",
+        " \t\r\n{\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\": \"\xed\x9f\xbf\xee\x80\x80\", \"\": "
+        "[]} ",
+        "[9223372036854775807, -9223372036854775808, 1.7976931348623157e308, 4.9e-324, 1e-400]",
+        "[9223372036854775808]",
+        "[-9223372036854775809]",
+        "[1.8e308]",
+        "[1e99999]",
+        "[-1e400]",
+        "{\"a\\u0000b\": 1}",
+        "{\"k\": 1, \"k\": 2}",
+        "{\"k\": {\"k\": 1}}",
+        "\xef\xbb\xbf[]",
+    };
+    static const char bytes[] =
+        "{}[]:,\"\\/-+.0129eEuntfbD \n\t\x01\x7f\x80\xbf\xc0\xc3\xe2\xed\xf4\xff";
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        size_t n = strlen(texts[i]);
+        char copy[200];
+        assert_true(n < sizeof copy);
+        for (size_t at = 0; at <= n; at++) {
+            is_read_alike(texts[i], at);
+            memcpy(copy, texts[i], n);
+            if (at < n)
+                memmove(copy + at, copy + at + 1, n - at - 1);
+            is_read_alike(copy, at < n ? n - 1 : n);
+            for (size_t b = 0; at < n && b < sizeof bytes - 1; b++) {
+                memcpy(copy, texts[i], n);
+                copy[at] = bytes[b];
+                is_read_alike(copy, n);
+            }
+        }
+    }
+}
+
+static void *watching_malloc(size_t n_bytes)
+{
+    json_malloc_t now;
+    json_free_t release;
+    json_get_alloc_funcs(&now, &release);
+    assert_true(now == watching_malloc);
+    return malloc(n_bytes);
+}
+
+/* It may be the program's that we are a part of. */
+/* jansson passes over it. */
+static void a_zero_byte_is_no_space(void **state)
+{
+    struct fault fault;
+    (void)state;
+    assert_null(again("[1\0]", 4, &fault));
+    assert_non_null(strstr(fault.text, "line 1, column 3: control character 0x0"));
+    assert_null(again("[]\0", 3, &fault));
+    assert_null(again("\"a\0b\"", 5, &fault));
+}
+
+static void the_allocator_of_the_process_is_left_alone(void **state)
+{
+    json_malloc_t real;
+    json_free_t release;
+    (void)state;
+    json_get_alloc_funcs(&real, &release);
+    json_set_alloc_funcs(watching_malloc, free);
+    becomes("[{\"a\": 1.1}, \"a text that is longer than sixteen bytes\", 12345678901234567]",
+            "[{\"a\":1.1},\"a text that is longer than sixteen bytes\",12345678901234567]");
+    json_set_alloc_funcs(real, release);
+}
+
+static void the_locale_changes_no_number(void **state)
+{
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"};
+    bool found = false;
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++)
+        found = setlocale(LC_NUMERIC, names[i]) != NULL;
+    if (!found)
+        skip();
+    becomes("[1.5, -2.25e3, 7]", "[1.5,-2250.0,7]");
+    setlocale(LC_NUMERIC, "C");
+}
+
 int json_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +275,10 @@ int json_tests(void)
         cmocka_unit_test(no_byte_behind_the_length_is_read),
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(brackets_in_texts_and_side_by_side_are_no_depth),
+        cmocka_unit_test(it_takes_and_refuses_what_jansson_does),
+        cmocka_unit_test(a_zero_byte_is_no_space),
+        cmocka_unit_test(the_allocator_of_the_process_is_left_alone),
+        cmocka_unit_test(the_locale_changes_no_number),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
- * The reader of JSON: what it takes comes back from its own text, and through Lua, unchanged. An
- * object also goes through the reader of definitions, which must judge it as it judges the same
- * object written anew.
+ * The reader of JSON: it takes what jansson's own does, to the same values; that comes back from
+ * its own text, and through Lua, unchanged. An object also goes through the reader of definitions,
+ * which must judge it as it judges the same object written anew.
  */
 #include "definition_read.h"
 #include "fuzz.h"
@@ -59,11 +59,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     json_t *again = NULL;
     char first[256] = "";
     char second[256] = "";
+    json_t *theirs = json_loadb((const char *)bytes, n_bytes,
+                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                                /* error= */ NULL);
     bool accepted = is_definition((const char *)bytes, n_bytes, first, sizeof first);
     if (!json_read("f.json", (const char *)bytes, n_bytes, &value, &fault)) {
         MUST(fault.kind == FAULT_INVALID && fault.text[0]);
+        MUST(!theirs || strstr(fault.text, "nested deeper") || memchr(bytes, '\0', n_bytes));
+        json_decref(theirs);
         return 0;
     }
+    MUST(theirs && json_equal(value, theirs));
+    json_decref(theirs);
     char *written = json_write(value);
     MUST(written && !strchr(written, '\n'));
     MUST(json_read("f.json", written, strlen(written), &again, &fault));
