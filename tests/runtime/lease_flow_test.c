@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+#include "execution.h"
+#include "runtime_state.h"
+
 static const char tables[] = FLOW_TABLES;
 
 #define ACTIVITY(name, more, script)                                                               \
@@ -270,6 +273,15 @@ static void a_job_that_expires_under_a_lease_goes_on(void **state)
 
 /* ---- the death of a host ---- */
 
+/* The rows are there before their host has heard of it. */
+static void until_told_its_token(struct runtime_fixture *fixture, struct host *host)
+{
+    const struct runtime *runtime = host_runtime(host);
+    for (int i = 0; i < 1000 && !TAILQ_FIRST(&runtime->executions)->token; i++)
+        runtime_fixture_turn(fixture, 20);
+    assert_true(TAILQ_FIRST(&runtime->executions)->token > 0);
+}
+
 static const char slow[] =
     FLOW ACTIVITY("a", FLOW_LEASE "    waiting-timeout: 3s\n", "data.row.n = data.row.n + 1 " GATE);
 
@@ -281,6 +293,7 @@ static void another_host_goes_on_once_the_lease_has_expired(void **state)
     host_publish(two, slow);
     host_submit(one, host_publish(one, slow), "{\"id\":1}", &outcome);
     until_leased(fixture);
+    until_told_its_token(fixture, one);
     host_stop(one);
     assert_outcome(&outcome, STATUS_FAILED, "stopped");
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lease", 2);
@@ -306,6 +319,7 @@ static void a_host_that_stops_gives_its_leases_back(void **state)
     host_publish(two, long_one);
     host_submit(one, host_publish(one, long_one), "{\"id\":1}", &outcome);
     until_leased(fixture);
+    until_told_its_token(fixture, one);
     runtime_retire(host_runtime(one));
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.lease", 0);
     host_stop(one);
@@ -327,6 +341,7 @@ static void a_job_of_a_dead_host_goes_on_with_its_instance(void **state)
     host_enqueue(one, host_publish(one, slow), "{\"id\":1}", 0, &outcome);
     host_work(one);
     until_leased(fixture);
+    until_told_its_token(fixture, one);
     host_stop(one);
     assert_sql_text(fixture, "SELECT kind FROM latchkey.job", "resume");
     open_gate(fixture);
@@ -351,6 +366,7 @@ static void a_key_is_bound_when_the_lease_is_taken(void **state)
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.idempotency_key WHERE result IS NULL",
                    1);
     host_submit_keyed(two, there, "{\"id\":1}", "k", &second);
+    until_told_its_token(fixture, one);
     host_stop(one);
     assert_outcome(&first, STATUS_FAILED, "stopped");
     open_gate(fixture);
