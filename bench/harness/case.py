@@ -26,6 +26,7 @@ class Case:
         self.load = load
         self.name = f"{variant} {load.name}"
         self.figures: list[dict] = []
+        self.failures = 0  # runs that gave no figure, where that does not end the benchmark
 
     def work(self, seconds: float) -> dict:
         raise NotImplementedError
@@ -36,8 +37,13 @@ class Case:
     def check(self, figure: dict, found: dict) -> None:
         """What else must hold after a run."""
 
-    def run(self, seconds: float) -> dict:
+    def compare(self, figure: dict, added: int) -> None:
         """A run that lost an increment is a failed run, not a fast one."""
+        if added != figure["executions"]:
+            raise Failed(f"{self.name}: {figure['executions']} increments were acknowledged "
+                         f"and {added} are there")
+
+    def run(self, seconds: float) -> dict:
         self.before()
         before = self.database.prepare(self.load.table)
         server_s = self.database.processor_s()
@@ -45,10 +51,7 @@ class Case:
         figure["database_us"] = ((self.database.processor_s() - server_s) * MICRO
                                  / figure["executions"])
         found = self.database.found(self.load.table)
-        added = found["counter"] - before
-        if added != figure["executions"]:
-            raise Failed(f"{self.name}: {figure['executions']} increments were acknowledged "
-                         f"and {added} are there")
+        self.compare(figure, found["counter"] - before)
         self.check(figure, found)
         return figure
 

@@ -1,0 +1,97 @@
+// The job that every system does, and how it is timed: read the row, add 1, write it.
+//
+// A driver gets what to do as JSON in its first argument and prints what it did as one line of JSON.
+// `executions` are those that the system has acknowledged; whether each of them is in the counter
+// is looked at by who started the driver.
+
+export const job = JSON.parse(process.argv[2]); // variant, keys, seconds, count, clients
+const SECONDS_MIN = 3;
+export const UPDATE = 'UPDATE message SET read = $2 WHERE id = $1';
+export const SELECT = 'SELECT read FROM message WHERE id = $1';
+
+export const drawKey = () => 1 + Math.floor(Math.random() * job.keys);
+export const drawKeys = () => Array.from({ length: job.count }, drawKey);
+
+/** The work on a client of `pg` that is in a transaction; what excludes others is not in here. */
+export async function increment(client, key) {
+  const { rows } = await client.query({ name: 'seen', text: SELECT, values: [key] });
+  await client.query({ name: 'save', text: UPDATE, values: [key, Number(rows[0].read) + 1] });
+}
+
+export async function inTransaction(client, work) {
+  await client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
+  try {
+    await work(client);
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
+  }
+}
+
+class Span {
+  #began = performance.now();
+  #used = process.cpuUsage();
+
+  figures(executions, endedAt = performance.now()) {
+    const { user, system } = process.cpuUsage(this.#used);
+    const seconds = (endedAt - this.#began) / 1000;
+    return { executions, seconds, processor_us: user + system };
+  }
+}
+
+/** So many callers, each calling and awaiting its answer, one after the other. */
+export async function callAndAwait(call) {
+  const span = new Span();
+  const until = performance.now() + job.seconds * 1000;
+  const took = [];
+  await Promise.all(Array.from({ length: job.clients }, async () => {
+    while (performance.now() < until) {
+      const began = performance.now();
+      await call(drawKey());
+      took.push(performance.now() - began);
+    }
+  }));
+  took.sort((a, b) => a - b);
+  return { ...span.figures(took.length), p50_ms: took[took.length >> 1] };
+}
+
+/** `submit` leaves all jobs in the queue. */
+export async function timeSubmitting(submit) {
+  const span = new Span();
+  await submit();
+  const { seconds } = span.figures(job.count);
+  return { submitted_per_second: job.count / seconds };
+}
+
+/** Working off what was submitted: `done` for each, until none is left or the time is over. */
+export class Drain {
+  #span = new Span();
+  #endedAt = performance.now();
+  #finish;
+  executions = 0;
+  finished = new Promise((resolve) => { this.#finish = resolve; });
+
+  constructor() {
+    // A system may be slower than it was the last time; what is left is then left.
+    this.timer = setTimeout(this.#finish, Math.max(SECONDS_MIN, 2 * job.seconds) * 1000);
+  }
+
+  done(n = 1) {
+    this.executions += n;
+    this.#endedAt = performance.now();
+    if (this.executions >= job.count) {
+      clearTimeout(this.timer);
+      this.#finish();
+    }
+  }
+
+  /** After the workers have stopped, so that what they had begun has ended. */
+  figures() {
+    return this.#span.figures(this.executions, this.#endedAt);
+  }
+}
+
+export function tell(figures) {
+  process.stdout.write(`${JSON.stringify(figures)}\n`);
+}
