@@ -1,7 +1,7 @@
 """Other systems as cases of the benchmark: a driver in JavaScript that does the work, timed alike."""
 import json
+import os
 import platform
-import time
 from pathlib import Path
 
 import process
@@ -22,10 +22,11 @@ DECLARE
 BEGIN
     WHILE EXISTS (SELECT FROM latchkey.job) AND clock_timestamp() < until LOOP
         COMMIT;
-        PERFORM pg_sleep(0.02);
+        PERFORM pg_sleep(0.01);
     END LOOP;
 END
 $body$;
+SELECT extract(epoch FROM clock_timestamp() - started_at) FROM latchkey.host WHERE pid = @pid@;
 """
 
 
@@ -38,6 +39,25 @@ def node() -> str:
     return str(path)
 
 
+def postmaster(database) -> int:
+    return int((database.data / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+def server_us(database) -> float:
+    """Processor time of PostgreSQL's sessions, those that have ended and those that live."""
+    def ticks(pid, first: int) -> int:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0  # it has just ended
+        return int(fields[first]) + int(fields[first + 1])
+
+    pid = postmaster(database)
+    living = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return ((sum(ticks(child, 11) for child in living) + ticks(pid, 13)) * MICRO
+            / os.sysconf("SC_CLK_TCK"))
+
+
 def installed(package: str) -> dict:
     return json.loads((HERE / "node_modules" / package / "package.json").read_text())
 
@@ -47,20 +67,22 @@ class TellsLost(Case):
 
     def compare(self, figure, added):
         figure["lost"] = figure["executions"] - added
+        if "server_us" in figure:  # without what was done before the work
+            figure["database_us"] = figure.pop("server_us") / figure["executions"]
 
 
 class Peer(TellsLost):
     """A run of drivers/NAME.js. Queued work is submitted first, and the working off is timed."""
 
-    def __init__(self, database, variant, words, load, driver, told: dict, queued: bool):
+    def __init__(self, database, variant, words, load, driver: str, told: dict):
         super().__init__(database, variant, words, load)
         self.driver = driver
         self.told = told
-        self.queued = queued
         self.count = FIRST_COUNT
 
     def work(self, seconds):
-        job = {"keys": self.load.n_keys, "seconds": seconds, "count": self.count, **self.told}
+        job = {"keys": self.load.n_keys, "seconds": seconds, "count": self.count,
+               "postmaster": postmaster(self.database), **self.told}
         environment = {**self.database.environment, "DO_NOT_TRACK": "1"}
         ended = process.run([node(), str(HERE / "drivers" / f"{self.driver}.js"), json.dumps(job)],
                             environment, seconds_max=DRIVER_SECONDS_MAX)
@@ -112,27 +134,28 @@ class LatchkeyJobs(TellsLost):
         return totals["per_second"]
 
     def serve(self) -> tuple[float, float]:
-        """Seconds until no job is left, with the start of the process; its processor time."""
+        """Seconds from the host's row in the database until no job is left; its processor time."""
         empty = self.database.directory / "empty"
         empty.mkdir(exist_ok=True)
-        began = time.monotonic()
         host = process.Background(
             [self.database.latchkey, "serve", "--listen", "none", "--quiet", "--definitions",
              str(empty), "--workers", str(self.workers)], self.database.environment)
         with host:
-            self.database.ask(UNTIL_EMPTY)
-            seconds = time.monotonic() - began
+            seconds = float(self.database.ask(UNTIL_EMPTY.replace("@pid@", str(host.pid)))[0][0])
         return seconds, host.processor_s
 
     def work(self, seconds):
         submitted = self.submit()
         self.database.ask("ANALYZE;")  # what autovacuum does within a minute
+        server_before = server_us(self.database)
         took, processor_s = self.serve()
+        server_after = server_us(self.database)
         left = int(self.database.ask("SELECT count(*) FROM latchkey.job;")[0][0])
         if left:
             raise Failed(f"{self.name}: {left} jobs are left after {took:.0f} s")
         figure = {"executions": self.count, "seconds": took, "per_second": self.count / took,
-                  "submitted_per_second": submitted, "own_us": processor_s * MICRO / self.count}
+                  "submitted_per_second": submitted, "server_us": server_after - server_before,
+                  "own_us": processor_s * MICRO / self.count}
         self.count = min(COUNT_MAX, max(COUNT_MIN, round(figure["per_second"] * seconds)))
         return figure
 

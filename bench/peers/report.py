@@ -75,11 +75,11 @@ most, after a round of warming up, all cases in turn in one run of {about['took_
 
 {failures(cases)}
 *a second*: of awaited work, answers; of queued work, jobs worked off, from the start of the workers
-(of latchkey: of the process) to the last job, when all had been submitted before. *own µs*:
+in their process to the last job, when all had been submitted before. *own µs*:
 processor time an execution of the client's process or processes, without its start and, for queued
 work, without submitting; Restate's with its server's, latchkey's jobs with the start of the
-process. *database µs*: the same of PostgreSQL's sessions, with submitting and with what a system
-does there when it starts. *batch*: executions a transaction. *lost*: increments that were
+process. *database µs*: the same of PostgreSQL's sessions; where work is queued, without submitting.
+*batch*: executions a transaction. *lost*: increments that were
 acknowledged and are not in the counter, in all counted rounds.
 
 Loads: *spread* is 10,000 keys, uniform; *hot* is one key.

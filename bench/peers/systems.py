@@ -89,8 +89,8 @@ class Systems:
     def case(self, way: Way, load: Load):
         database, words = self.database, way.submitted
 
-        def peer(driver: str, kind=Peer, queued=True, clients=CLIENTS, variant=None, **more):
-            return kind(database, way.variant, words, load, driver=driver, queued=queued,
+        def peer(driver: str, kind=Peer, clients=CLIENTS, variant=None, **more):
+            return kind(database, way.variant, words, load, driver=driver,
                         told={"clients": clients, "variant": variant}, **more)
 
         make = {
@@ -102,15 +102,15 @@ class Systems:
                                                   UNDER_WAY_DEFAULT),
             "latchkey jobs, 512 workers": lambda: LatchkeyJobs(database, way.variant, words, load,
                                                                UNDER_WAY),
-            "pg, advisory lock": lambda: peer("plain_pg", queued=False),
+            "pg, advisory lock": lambda: peer("plain_pg"),
             "graphile-worker": lambda: peer("graphile_worker", variant="short-poll"),
             "graphile-worker, default poll": lambda: peer("graphile_worker", variant="default"),
             "pg-boss, singleton": lambda: peer("pg_boss", variant="singleton"),
             "pg-boss, group of one": lambda: peer("pg_boss", variant="group"),
             "DBOS, partitioned queue": lambda: peer("dbos", variant="queue"),
-            "DBOS, advisory lock": lambda: peer("dbos", variant="advisory-lock", queued=False),
-            "Restate, called": lambda: peer("restate", Restate, queued=False, clients=CALLERS,
-                                            variant="called", server=self.restate),
+            "DBOS, advisory lock": lambda: peer("dbos", variant="advisory-lock"),
+            "Restate, called": lambda: peer("restate", Restate, clients=CALLERS, variant="called",
+                                            server=self.restate),
             "Restate, sent": lambda: peer("restate", Restate, clients=CALLERS, variant="sent",
                                           server=self.restate),
         }

@@ -4,8 +4,11 @@
 // `executions` are those that the system has acknowledged; whether each of them is in the counter
 // is looked at by who started the driver.
 
-export const job = JSON.parse(process.argv[2]); // variant, keys, seconds, count, clients
+import { readFileSync } from 'node:fs';
+
+export const job = JSON.parse(process.argv[2]); // variant, keys, seconds, count, clients, postmaster
 const SECONDS_MIN = 3;
+const TICK_US = 10000; // of the times in /proc, on every Linux
 export const UPDATE = 'UPDATE message SET read = $2 WHERE id = $1';
 export const SELECT = 'SELECT read FROM message WHERE id = $1';
 
@@ -29,14 +32,35 @@ export async function inTransaction(client, work) {
   }
 }
 
+/** Times of a process in ticks: user, system, and both of its children that have ended. */
+function ticks(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'ascii').split(') ').pop().split(' ').slice(11, 15)
+      .map(Number);
+  } catch {
+    return [0, 0, 0, 0]; // it has just ended
+  }
+}
+
+/** Processor time of PostgreSQL's sessions, those that have ended and those that live. */
+function serverUs() {
+  const { postmaster } = job;
+  const living = readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, 'ascii').trim()
+    .split(' ').map((pid) => ticks(pid).slice(0, 2));
+  return [...living, ticks(postmaster).slice(2)].flat().reduce((a, b) => a + b, 0) * TICK_US;
+}
+
 class Span {
   #began = performance.now();
   #used = process.cpuUsage();
+  #server = serverUs();
 
   figures(executions, endedAt = performance.now()) {
     const { user, system } = process.cpuUsage(this.#used);
     const seconds = (endedAt - this.#began) / 1000;
-    return { executions, seconds, processor_us: user + system };
+    return {
+      executions, seconds, processor_us: user + system, server_us: serverUs() - this.#server,
+    };
   }
 }
 
