@@ -1,4 +1,4 @@
-"""Other systems as cases of the benchmark: a driver in JavaScript that does the work, timed alike."""
+"""Other systems as cases of the benchmark: drivers in JavaScript do the work, timed alike."""
 import json
 import os
 import platform
@@ -31,7 +31,7 @@ SELECT extract(epoch FROM clock_timestamp() - started_at) FROM latchkey.host WHE
 
 
 def node() -> str:
-    """Node as the lock file pins it: distributions have older ones than some of the systems want."""
+    """Node as the lock file pins it: distributions have older ones than some systems want."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     path = HERE / "node_modules" / f"node-linux-{machine}" / "bin" / "node"
     if not path.exists():
@@ -66,7 +66,7 @@ class TellsLost(Case):
     """A run that lost an increment is not counted as a failed one here, but told as what it is."""
 
     def compare(self, figure, added):
-        figure["lost"] = figure["executions"] - added
+        figure["lost"] = figure["executions"] + figure.get("warmed", 0) - added
         if "server_us" in figure:  # without what was done before the work
             figure["database_us"] = figure.pop("server_us") / figure["executions"]
 

@@ -1,5 +1,6 @@
-// DBOS Transact: one workflow of one transaction an increment. Either queued, in a queue partitioned
-// by the key of which one workflow a partition runs, or called and awaited, with an advisory lock.
+// DBOS Transact: one workflow of one transaction an increment. Either queued, in a queue that is
+// partitioned by the key and runs one workflow a partition, or called and awaited, with an advisory
+// lock.
 import { DBOS } from '@dbos-inc/dbos-sdk';
 import { PostgresDataSource } from '@dbos-inc/postgres-datasource';
 import pg from 'pg';

@@ -1,5 +1,5 @@
 // Restate: a virtual object a key, which handles one call at a time; its handler does the increment
-// in a step that the server journals. Called through the server's HTTP ingress and awaited, or sent.
+// in a step that the server journals. Called through the server's ingress and awaited, or sent.
 import { serve, object } from '@restatedev/restate-sdk';
 import { connect } from '@restatedev/restate-sdk-clients';
 import pg from 'pg';
