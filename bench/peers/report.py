@@ -19,7 +19,24 @@ def lost(case) -> str:
 
 def failures(cases) -> str:
     failed = [f"{case.name} ({case.failures})" for case in cases if case.failures]
-    return f"Runs that failed and are not in the table: {', '.join(failed)}.\n" if failed else ""
+    return f"Runs that failed and are not in the table: {', '.join(failed)}.\n\n" if failed else ""
+
+
+def rounds(about: dict) -> str:
+    if about["rounds"] == 1:
+        return f"One round of {about['seconds']} s each"
+    return (f"The median of {about['rounds']} rounds of {about['seconds']} s each with the least "
+            "and the most")
+
+
+def warning(about: dict) -> str:
+    """Processes that wait for each other lose more on a busy machine than one that does not."""
+    if about["load_before"][0] <= about["cores"]:
+        return ""
+    return """
+**The machine was busy with other things.** Its rates are far too low, and the ratios between systems
+say little: those that need several processes for an increment lose most. What is lost is lost.
+"""
 
 
 def row(case, by_hand) -> list[str]:
@@ -58,9 +75,9 @@ def page(about: dict, cases, versions: dict[str, dict]) -> str:
     return f"""# Other systems: figures
 
 Written by `./dev bench-peers`; [performance.md](../performance.md#other-systems) says how to read
-them. The median of {about['rounds']} rounds of {about['seconds']} s each with the least and the
-most, after a round of warming up, all cases in turn in one run of {about['took_seconds']} s.
-
+them. {rounds(about)}, after a round of
+warming up, all cases in turn in one run of {about['took_seconds']} s.
+{warning(about)}
 - {about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']},
   {about['disk']}; load average {about['load_before'][0]} before and {about['load_after'][0]} after;
   clients and servers on this one machine
@@ -73,15 +90,14 @@ most, after a round of warming up, all cases in turn in one run of {about['took_
 
 {table(cases)}
 
-{failures(cases)}
-*a second*: of awaited work, answers; of queued work, jobs worked off, from the start of the workers
-in their process to the last job, when all had been submitted before. What a driver in JavaScript does
-first (half a second, or a fifth of the jobs) warms it up and is not timed. *own µs*:
-processor time an execution of the client's process or processes, without its start and, for queued
-work, without submitting; Restate's with its server's, latchkey's jobs with the start of the
-process. *database µs*: the same of PostgreSQL's sessions; where work is queued, without submitting.
-*batch*: executions a transaction. *lost*: increments that were
-acknowledged and are not in the counter, in all counted rounds.
+{failures(cases)}*a second*: of awaited work, answers; of queued work, jobs worked off, from the
+start of the workers in their process to the last job, when all had been submitted before. What a
+driver in JavaScript does first (half a second, or a fifth of the jobs) warms it up and is not timed. *own µs*: processor
+time an execution of the client's process or processes, without its start and, for queued work,
+without submitting; Restate's with its server's, latchkey's jobs with the start of the process.
+*database µs*: the same of PostgreSQL's sessions; where work is queued, without submitting. *batch*:
+executions a transaction. *lost*: increments that were acknowledged and are not in the counter, in all
+counted rounds.
 
 Loads: *spread* is 10,000 keys, uniform; *hot* is one key.
 
