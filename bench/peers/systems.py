@@ -9,6 +9,7 @@ from restate_server import RestateServer
 
 CLIENTS = 16  # of what is called and awaited, as in ./dev bench
 UNDER_WAY = 512  # of latchkey, as there
+CLAIMANTS = 2  # workers that claim jobs of one key
 CALLERS = 64  # of a server that is called over HTTP
 AWAITED = "each is called and awaited"
 QUEUED = "all are queued, then worked off"
@@ -50,13 +51,15 @@ WAYS = [
     Way("graphile-worker, default poll", QUEUED, "the same with the default `pollInterval`, 2 s",
         "as above", "as above", ("graphile-worker", "pg")),
     Way("pg-boss, singleton", QUEUED,
-        f"policy `singleton`, `singletonKey` the key; `localConcurrency` {CLIENTS}, "
+        f"policy `singleton`, `singletonKey` the key; `localConcurrency` {CLIENTS}, on the hot key "
+        f"{CLAIMANTS} (more of them fail at their claims and take the server's time), "
         "`transactional`, `burstWhenReadyExceeds` 1, `pollingIntervalSeconds` 0.5",
         "the row; the completed job, 7 days",
         "the job is run again when it has expired (15 min); completed with its work, so once",
         ("pg-boss", "pg")),
     Way("pg-boss, group of one", QUEUED,
-        "`group.id` the key, `groupConcurrency` 1, the rest the same", "as above", "as above",
+        f"`group.id` the key, `groupConcurrency` 1, `localConcurrency` {CLIENTS}, the rest the same",
+        "as above", "as above",
         ("pg-boss", "pg")),
     Way("DBOS, partitioned queue", QUEUED,
         "partition key the key, `partitionConcurrency` 1, `workerConcurrency` 50, "
@@ -105,7 +108,8 @@ class Systems:
             "pg, advisory lock": lambda: peer("plain_pg"),
             "graphile-worker": lambda: peer("graphile_worker", variant="short-poll"),
             "graphile-worker, default poll": lambda: peer("graphile_worker", variant="default"),
-            "pg-boss, singleton": lambda: peer("pg_boss", variant="singleton"),
+            "pg-boss, singleton": lambda: peer(
+                "pg_boss", variant="singleton", clients=CLIENTS if load.n_keys > 1 else CLAIMANTS),
             "pg-boss, group of one": lambda: peer("pg_boss", variant="group"),
             "DBOS, partitioned queue": lambda: peer("dbos", variant="queue"),
             "DBOS, advisory lock": lambda: peer("dbos", variant="advisory-lock"),
