@@ -34,8 +34,9 @@ def warning(about: dict) -> str:
     if about["load_before"][0] <= about["cores"]:
         return ""
     return """
-**The machine was busy with other things.** Its rates are far too low, and the ratios between systems
-say little: those that need several processes for an increment lose most. What is lost is lost.
+**The machine was busy with other things.** The rates are far too low, and the ratios between
+systems say little: those that need several processes for an increment lose most. What is lost is
+lost.
 """
 
 
@@ -92,12 +93,12 @@ warming up, all cases in turn in one run of {about['took_seconds']} s.
 
 {failures(cases)}*a second*: of awaited work, answers; of queued work, jobs worked off, from the
 start of the workers in their process to the last job, when all had been submitted before. What a
-driver in JavaScript does first (half a second, or a fifth of the jobs) warms it up and is not timed. *own µs*: processor
-time an execution of the client's process or processes, without its start and, for queued work,
-without submitting; Restate's with its server's, latchkey's jobs with the start of the process.
-*database µs*: the same of PostgreSQL's sessions; where work is queued, without submitting. *batch*:
-executions a transaction. *lost*: increments that were acknowledged and are not in the counter, in all
-counted rounds.
+driver in JavaScript does first (half a second, or a fifth of the jobs) warms it up and is not
+timed. *own µs*: processor time an execution of the client's process or processes, without its start
+and, for queued work, without submitting; Restate's with its server's, latchkey's jobs with the start of
+the process. *database µs*: the same of PostgreSQL's sessions; where work is queued, without
+submitting. *batch*: executions a transaction. *lost*: increments that were acknowledged and are not
+in the counter, in all counted rounds.
 
 Loads: *spread* is 10,000 keys, uniform; *hot* is one key.
 

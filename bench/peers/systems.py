@@ -58,7 +58,8 @@ WAYS = [
         "the job is run again when it has expired (15 min); completed with its work, so once",
         ("pg-boss", "pg")),
     Way("pg-boss, group of one", QUEUED,
-        f"`group.id` the key, `groupConcurrency` 1, `localConcurrency` {CLIENTS}, the rest the same",
+        f"`group.id` the key, `groupConcurrency` 1, `localConcurrency` {CLIENTS}, the rest the "
+        "same",
         "as above", "as above",
         ("pg-boss", "pg")),
     Way("DBOS, partitioned queue", QUEUED,

@@ -1,9 +1,9 @@
 // The job that every system does, and how it is timed: read the row, add 1, write it.
 //
 // A driver gets what to do as JSON in its first argument, and prints what it did as a line of JSON.
-// `executions` are those that the system has acknowledged, without `warmed`, which it did before the
-// time was taken: a JavaScript engine is slow at first, and connections are opened. Whether each of
-// them is in the counter is looked at by who started the driver.
+// `executions` are those that the system has acknowledged, without `warmed`, which it did before
+// the time was taken: a JavaScript engine is slow at first, and connections are opened. Whether
+// each of them is in the counter is looked at by who started the driver.
 
 import { readFileSync } from 'node:fs';
 
