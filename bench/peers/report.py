@@ -76,8 +76,8 @@ def page(about: dict, cases, versions: dict[str, dict]) -> str:
     return f"""# Other systems: figures
 
 Written by `./dev bench-peers`; [performance.md](../performance.md#other-systems) says how to read
-them. {rounds(about)}, after a round of
-warming up, all cases in turn in one run of {about['took_seconds']} s.
+them. {rounds(about)}, after a
+round of warming up, all cases in turn in one run of {about['took_seconds']} s.
 {warning(about)}
 - {about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, Linux {about['kernel']},
   {about['disk']}; load average {about['load_before'][0]} before and {about['load_after'][0]} after;
@@ -95,8 +95,8 @@ warming up, all cases in turn in one run of {about['took_seconds']} s.
 start of the workers in their process to the last job, when all had been submitted before. What a
 driver in JavaScript does first (half a second, or a fifth of the jobs) warms it up and is not
 timed. *own µs*: processor time an execution of the client's process or processes, without its start
-and, for queued work, without submitting; Restate's with its server's, latchkey's jobs with the start of
-the process. *database µs*: the same of PostgreSQL's sessions; where work is queued, without
+and, for queued work, without submitting; Restate's with its server's, latchkey's jobs with the start
+of the process. *database µs*: the same of PostgreSQL's sessions; where work is queued, without
 submitting. *batch*: executions a transaction. *lost*: increments that were acknowledged and are not
 in the counter, in all counted rounds.
 
