@@ -160,6 +160,7 @@ void batch_lease_take(struct batch *batch)
         batch_leave(batch);
         return;
     }
+    batch_add_mark(batch);
     batch_add_commit_checks(batch);
     batch_enter(batch, BATCH_LEASING);
     int64_t limit_us = left_us(batch);

@@ -133,6 +133,17 @@ int batch_rows_want(struct batch_rows *rows, const struct table *table, const in
 
 /* ---- loading ---- */
 
+/* The rows of one question: its values are the parameters. */
+static void add_one_sql(struct text *sql, const struct load *load)
+{
+    text_addf(sql, " FROM %s t", load->table->quoted);
+    for (int i = 0; i < load->n_columns; i++) {
+        const struct column *column = &load->table->columns[load->columns[i]];
+        text_addf(sql, " %s t.%s = ", i ? "AND" : "WHERE", column->quoted);
+        batch_rows_add_param(sql, column, i + 1);
+    }
+}
+
 static void add_match_sql(struct text *sql, const struct load *load)
 {
     const struct table *table = load->table;
@@ -155,24 +166,24 @@ static void add_load_sql(struct text *sql, const struct load *load)
 {
     const struct table *table = load->table;
     text_clear(sql);
-    text_add_chars(sql, "SELECT v.ord, t.ctid, t.xmin");
-    for (int i = 0; i < table->n_columns; i++)
-        text_addf(sql, ", t.%s", table->columns[i].quoted);
-    if (load->n_columns > 0)
-        add_match_sql(sql, load);
+    text_add_chars(sql, load->n_asked == 1 ? "SELECT 1" : "SELECT v.ord");
+    text_add_chars(sql, ", t.ctid, t.xmin");
+    for (int i = 0; i < table->n_columns; i++) {
+        text_add_chars(sql, ", t.");
+        text_add_chars(sql, table->columns[i].quoted);
+    }
+    if (load->n_asked == 1)
+        add_one_sql(sql, load);
     else
-        text_addf(sql, " FROM (SELECT 1 AS ord) v, %s t", table->quoted);
+        add_match_sql(sql, load);
     if (*load->order)
         text_addf(sql, " ORDER BY %s", load->order);
     if (!table_is_key(table, load->columns, load->n_columns)) /* one more than is taken */
         text_addf(sql, " LIMIT %d", BATCH_ROWS_MAX + 1);
 }
 
-static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipeline *pipeline)
+static void add_arrays(struct batch_rows *rows, const struct load *load, const char **params)
 {
-    const char *params[PG_PARAMS_MAX];
-    load->n_asked = 0;
-    load->statement = -1;
     for (int c = 0; c < load->n_columns; c++) {
         struct text *array = &rows->texts[c];
         batch_rows_text(rows, c);
@@ -184,13 +195,26 @@ static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipel
         params[c] = text_chars(array);
         rows->failed = rows->failed || array->failed;
     }
+}
+
+static void add_load(struct batch_rows *rows, struct load *load, struct pg_pipeline *pipeline)
+{
+    const char *arrays[PG_PARAMS_MAX], *const *params = arrays;
+    load->n_asked = 0;
+    load->statement = -1;
     for (int i = 0; i < rows->n_slots; i++) {
         struct slot *slot = rows->slots[i];
-        if (slot->load == load && !slot->loaded)
-            slot->ordinal = ++load->n_asked;
+        if (slot->load != load || slot->loaded)
+            continue;
+        slot->ordinal = ++load->n_asked;
+        params = slot->values; /* if it is the only one */
     }
     if (load->n_asked == 0)
         return;
+    if (load->n_asked > 1) {
+        add_arrays(rows, load, arrays);
+        params = arrays;
+    }
     add_load_sql(&rows->scratch, load);
     rows->failed = rows->failed || rows->scratch.failed;
     load->statement =

@@ -101,6 +101,9 @@ static inline bool batch_rows_grow(void **array, size_t size, int n, int *capaci
 const char *batch_rows_array_type(const struct column *column);
 void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n);
 
+/* The same for the value of one row alone, which is parameter n. */
+void batch_rows_add_param(struct text *sql, const struct column *column, int n);
+
 /* The row's place in the index, after its primary key may have changed. False without memory. */
 MUST_CHECK bool batch_rows_index(struct batch_rows *rows, struct held *held, const char *ctid);
 void batch_rows_unindex(struct batch_rows *rows, struct held *held);

@@ -42,6 +42,14 @@ void batch_rows_add_value(struct text *sql, const struct column *column, const c
         text_addf(sql, "CAST(v.%s%d AS %s)", name, n, column->plain_type);
 }
 
+void batch_rows_add_param(struct text *sql, const struct column *column, int n)
+{
+    if (travels_as_itself(column))
+        text_addf(sql, "$%d::%s", n, column->plain_type);
+    else
+        text_addf(sql, "CAST($%d::text AS %s)", n, column->plain_type);
+}
+
 void batch_rows_text(struct batch_rows *rows, int i)
 {
     if (!rows->texts[i].limit_bytes)
@@ -216,6 +224,14 @@ static void add_keys(struct batch_rows *rows, const struct held *held, const str
         add_cell(&rows->texts[i], &cells[held->id_columns[i]]);
 }
 
+/* A count that is not $1 is an error of the server; one that is calls no function. */
+static void add_expect(struct text *sql)
+{
+    text_add_chars(sql, "SELECT CASE WHEN (count(*) = $1::bigint) IS NOT TRUE THEN "
+                        "@schema@.expect(count(*), $1::bigint, "
+                        "'rows changed by somebody else') END");
+}
+
 /* Sends rows->scratch with the count and the first n arrays. */
 static void add_statement(struct batch_rows *rows, struct pg_pipeline *pipeline, int n_expected,
                           int n_arrays)
@@ -250,9 +266,8 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
         n_rows++;
     }
     text_clear(sql);
-    text_add_chars(sql, "SELECT @schema@.expect(count(*), $1::bigint, ");
-    text_add_chars(sql, "'rows changed by somebody else') FROM (SELECT 1 FROM ");
-    text_addf(sql, "%s t JOIN unnest(", some->row.table->quoted);
+    add_expect(sql);
+    text_addf(sql, " FROM (SELECT 1 FROM %s t JOIN unnest(", some->row.table->quoted);
     add_key_types(sql, some, 2);
     text_addf(sql, ", $%d::xid[]) AS v(", n_keys + 2);
     add_key_names(sql, some);
@@ -317,8 +332,9 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
     add_key_match(sql, held);
     if (checks_version)
         text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x)");
-    text_add_chars(sql, " RETURNING 1) SELECT @schema@.expect(count(*), $1::bigint, ");
-    text_add_chars(sql, "'rows changed by somebody else') FROM u");
+    text_add_chars(sql, " RETURNING 1) ");
+    add_expect(sql);
+    text_add_chars(sql, " FROM u");
     *n_arrays = param - 1;
 }
 
@@ -372,11 +388,68 @@ static bool merged_earlier(struct update *const *updates, int at)
     return false;
 }
 
+static void add_one_sql(struct text *sql, const struct held *held, const uint64_t *assigned,
+                        const char *version)
+{
+    const struct table *table = held->row.table;
+    int param = held->n_id_columns + 1;
+    const char *before = " SET ";
+    text_clear(sql);
+    text_addf(sql, "WITH u AS (UPDATE %s t", table->quoted);
+    for (int c = 0; c < table->n_columns; c++) {
+        if (!bit(assigned, c))
+            continue;
+        text_addf(sql, "%s%s = ", before, table->columns[c].quoted);
+        batch_rows_add_param(sql, &table->columns[c], ++param);
+        before = ", ";
+    }
+    before = " WHERE ";
+    for (int i = 0; i < held->n_id_columns; i++) {
+        const struct column *column = &table->columns[held->id_columns[i]];
+        text_addf(sql, "%st.%s = ", before, column->quoted);
+        batch_rows_add_param(sql, column, i + 2);
+        before = " AND ";
+    }
+    if (version)
+        text_addf(sql, " AND t.xmin = $%d::xid", param + 1);
+    text_add_chars(sql, " RETURNING 1) ");
+    add_expect(sql);
+    text_add_chars(sql, " FROM u");
+}
+
+/* A row by itself: its values are parameters, and no arrays. */
+static void add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                    const struct update *update, const char *version)
+{
+    const struct held *held = update->held;
+    char buffers[PG_PARAMS_MAX][CELL_BUFFER_BYTES];
+    const char *params[PG_PARAMS_MAX];
+    int n = 0;
+    params[n++] = "1";
+    for (int i = 0; i < held->n_id_columns; i++, n++)
+        params[n] = cell_write(&update->before[held->id_columns[i]], buffers[n]);
+    for (int c = 0; c < held->row.table->n_columns; c++) {
+        if (!bit(update->assigned, c))
+            continue;
+        params[n] = cell_write(&update->after[c], buffers[n]);
+        n++;
+    }
+    if (version)
+        params[n++] = version;
+    add_one_sql(&rows->scratch, held, update->assigned, version);
+    rows->failed = rows->failed || rows->scratch.failed;
+    pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), n, params);
+}
+
 static void add_single(struct batch_rows *rows, struct pg_pipeline *pipeline,
                        const struct update *update, bool checks_version)
 {
     const struct held *held = update->held;
     int n_arrays = 0;
+    if (!is_wide(held->row.table, update->assigned)) {
+        add_one(rows, pipeline, update, checks_version ? version_of(held) : NULL);
+        return;
+    }
     add_update_sql(&rows->scratch, held, update->assigned, checks_version, &n_arrays);
     begin_arrays(rows, n_arrays);
     add_update_values(rows, held, update->before, update->after, update->assigned);
@@ -460,8 +533,8 @@ bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
     text_add_chars(sql, ", x) WHERE ");
     add_key_match(sql, held);
     text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x) RETURNING 1) ");
-    text_add_chars(sql, "SELECT @schema@.expect(count(*), $1::bigint, ");
-    text_add_chars(sql, "'rows changed by somebody else') FROM u");
+    add_expect(sql);
+    text_add_chars(sql, " FROM u");
     add_statement(rows, pipeline, 1, n_arrays);
     rows->spread = true;
     return true;

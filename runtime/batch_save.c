@@ -8,6 +8,7 @@
 #include "batch_jobs.h"
 #include "batch_keys.h"
 #include "batch_lease.h"
+#include "batch_lone.h"
 #include "batch_state.h"
 #include "clock.h"
 #include "history.h"
@@ -19,6 +20,7 @@
 
 enum {
     ROW_WAIT_BATCH_MS = 50, /* one member's foreign row lock may not stop its neighbours */
+    LIMITS_FIT = 100,
 };
 
 static const char COMMIT_TEXT[] = "COMMIT";
@@ -47,6 +49,15 @@ void batch_add_limits(struct batch *batch)
     snprintf(wait, sizeof wait, "%lld", (long long)wait_ms);
     const char *params[] = {batch->deadline, wait};
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_LIMITS, 2, params);
+    batch->limits_stand = false;
+}
+
+/* So soon after the grant that the limits which were set with it are what is left, but for a
+ * hundredth. Whoever commits is measured by the deadline itself. */
+static bool limits_fit(const struct batch *batch)
+{
+    return batch->limits_stand &&
+           clock_monotonic_us() - batch->sent_us <= batch->waiting_us / LIMITS_FIT;
 }
 
 /* ---- leaving ---- */
@@ -182,10 +193,24 @@ static bool add_history(struct batch *batch, struct fault *fault)
     return ok;
 }
 
+/* The instances, their history and the mark of the commit. */
+static bool add_kept(struct batch *batch, struct fault *fault)
+{
+    if (batch_lone_ends(batch))
+        return batch_lone_add_kept(batch, fault);
+    batch_add_mark(batch);
+    return batch_instances_add_saves(batch, fault) && add_history(batch, fault);
+}
+
+void batch_add_mark(struct batch *batch)
+{
+    const char *mark[] = {batch->attempt};
+    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+}
+
 void batch_add_commit_checks(struct batch *batch)
 {
-    const char *mark[] = {batch->attempt}, *deadline[] = {batch->deadline};
-    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_MARK_INSERT, 1, mark);
+    const char *deadline[] = {batch->deadline};
     batch_add_plain(batch, CONSTRAINTS_TEXT);
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
 }
@@ -210,12 +235,12 @@ void batch_save(struct batch *batch)
     uuid_draw(&batch->runtime->uuids, batch->attempt);
     pg_pipeline_clear(batch->pipeline);
     bool ok = !batch->lease || batch_lease_add_end(batch, &fault);
-    if (!batch->lease)
+    if (!batch->lease && !limits_fit(batch))
         batch_add_limits(batch);
     batch_rows_add_saves(batch->rows, batch->pipeline);
     ok = ok && batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
-         batch_instances_add_saves(batch, &fault) && batch_keys_add_saves(batch, &fault) &&
-         batch_events_add_saves(batch, &fault) && add_history(batch, &fault);
+         batch_keys_add_saves(batch, &fault) && batch_events_add_saves(batch, &fault) &&
+         add_kept(batch, &fault);
     if (!ok) {
         if (batch_is_alone(batch))
             batch_drop_all(batch, STATUS_FAILED, fault.text);

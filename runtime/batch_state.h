@@ -87,8 +87,9 @@ struct batch {
     int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
-    bool ran_sql; /* a script's own: the session may not be as it was */
-    bool chains;  /* the running member has the locks of its next activity: run that */
+    bool limits_stand; /* those of batch_lone.sql, unchanged */
+    bool ran_sql;      /* a script's own: the session may not be as it was */
+    bool chains;       /* the running member has the locks of its next activity: run that */
     bool committed;
     bool failing; /* what is in memory must not be saved: nothing but ROLLBACK */
     LIST_ENTRY(batch) link;
@@ -136,7 +137,10 @@ MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member, s
 /* Adds BEGIN and the limits of a transaction; its deadline is published as so far off. */
 void batch_add_begin(struct batch *batch, const char *begin, int64_t publish_us);
 
-/* The last statements before a COMMIT: the mark, whatever was deferred, the look at the clock. */
+/* The row that proves the commit of batch->attempt. */
+void batch_add_mark(struct batch *batch);
+
+/* The last statements before a COMMIT: whatever was deferred, the look at the clock. */
 void batch_add_commit_checks(struct batch *batch);
 
 /* Adds a statement without parameters. */

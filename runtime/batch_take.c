@@ -23,6 +23,7 @@
 
 enum {
     TABLES_PAUSE_US = 2 * 1000,
+    LONE_GRANTED = 1, /* the column of batch_lone.sql */
 };
 
 static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -86,6 +87,30 @@ static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *faul
                                  &batch->at_look, fault);
     else if (tries.n_groups > 0)
         ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
+    lock_tries_done(&tries);
+    return ok;
+}
+
+/* One execution has company neither in its tries nor in its limits. */
+static bool is_lone(const struct batch *batch)
+{
+    return batch->kind != BATCH_WAIT && batch_is_alone(batch);
+}
+
+static bool add_lone(struct batch *batch, struct fault *fault)
+{
+    struct lock_tries tries;
+    char waiting[24];
+    number(waiting, batch_whole_ms(batch->waiting_us));
+    batch_add_plain(batch, BEGIN_TEXT);
+    lock_tries_init(&tries);
+    if (batch->members->execution->locks)
+        lock_tries_add(&tries, batch->members->execution->locks);
+    batch->at_look = NO_STATEMENT;
+    bool ok = lock_tries_add_lone(&tries, batch->pipeline, waiting, batch->runtime->tag,
+                                  &batch->at_try, &batch->at_look, fault);
+    batch->at_begin = batch->at_granted = batch->at_try;
+    batch->limits_stand = true;
     lock_tries_done(&tries);
     return ok;
 }
@@ -203,6 +228,17 @@ static void read_tries(struct batch *batch, const PGresult *result)
     batch_hold_back(batch);
 }
 
+static void read_lone(struct batch *batch, const struct pg_answer *answer)
+{
+    const PGresult *look = batch->at_look == NO_STATEMENT ? NULL : answer->results[batch->at_look];
+    if (batch->members->fate != FATE_OPEN)
+        return;
+    if (*PQgetvalue(answer->results[batch->at_try], 0, LONE_GRANTED) != 't')
+        batch->members->fate = FATE_REFUSED;
+    else if (look && !PQgetisnull(look, 0, 0))
+        refuse_for_lease(batch->members, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
+}
+
 static bool anyone_open(const struct batch *batch)
 {
     for (const struct member *member = batch->members; member; member = member->next)
@@ -224,7 +260,9 @@ static void on_taken(struct pg_answer *answer, void *arg)
     }
     note_grant(batch, answer);
     batch->slack_us = batch->granted_us - batch->sent_us;
-    if (batch->at_try != NO_STATEMENT)
+    if (batch->limits_stand)
+        read_lone(batch, answer);
+    else if (batch->at_try != NO_STATEMENT)
         read_tries(batch, answer->results[batch->at_try]);
     if (anyone_open(batch))
         start_running(batch, answer);
@@ -321,9 +359,11 @@ void batch_take(struct batch *batch)
     int64_t budget_us =
         waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
     int64_t limit_us = budget_us + batch->waiting_us;
+    bool lone = is_lone(batch);
     pg_pipeline_clear(batch->pipeline);
-    batch_add_begin(batch, BEGIN_TEXT, limit_us);
-    if (!add_locks(batch, budget_us, &fault)) {
+    if (!lone)
+        batch_add_begin(batch, BEGIN_TEXT, limit_us);
+    if (lone ? !add_lone(batch, &fault) : !add_locks(batch, budget_us, &fault)) {
         give_up(batch, &fault);
         return;
     }
@@ -335,7 +375,8 @@ void batch_take(struct batch *batch)
             batch_end(batch); /* nothing was sent yet */
             return;
         }
-        add_granted(batch);
+        if (!lone)
+            add_granted(batch);
         add_reads(batch);
         batch_rows_add_loads(batch->rows, batch->pipeline);
         if (!batch_rows_ok(batch->rows, &fault)) {

@@ -28,6 +28,13 @@ MUST_CHECK bool lock_tries_add_wait(struct lock_tries *tries, struct pg_pipeline
                                     int64_t budget_ms, int *at_wait, int *at_look,
                                     struct fault *fault);
 
+/* The only group's, for an execution by itself: its transaction's limits are set, its locks are
+ * tried and its deadline is drawn in one statement (sql/batch_lone.sql); the look for leases is a
+ * later one, and there is none (*at_look is not set) without locks. */
+MUST_CHECK bool lock_tries_add_lone(struct lock_tries *tries, struct pg_pipeline *pipeline,
+                                    const char *waiting_ms, const char *tag, int *at_try,
+                                    int *at_look, struct fault *fault);
+
 enum lock_try {
     LOCK_TRY_GRANTED,
     LOCK_TRY_REFUSED, /* somebody holds one of the locks */

@@ -16,6 +16,7 @@
 #include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
+#include "table_foresight.h"
 #include "watchdog.h"
 
 #include <assert.h>
@@ -230,8 +231,12 @@ static bool wait(struct runtime *runtime, struct waiting *waiting, struct fault 
 bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault)
 {
     struct waiting waiting = {0};
-    return runtime_enter(runtime, wait_us, on_waited, &waiting, fault) &&
-           wait(runtime, &waiting, fault);
+    if (!runtime_enter(runtime, wait_us, on_waited, &waiting, fault) ||
+        !wait(runtime, &waiting, fault))
+        return false;
+    while (table_foresight_runs(runtime)) /* on the connection that what comes next wants */
+        event_base_loop(runtime->base, EVLOOP_ONCE);
+    return true;
 }
 
 void runtime_retire(struct runtime *runtime)

@@ -28,6 +28,7 @@
 #include "script.h"
 #include "script_place.h"
 #include "session_reset.h"
+#include "table_foresight.h"
 #include "watchdog.h"
 #include "workflow_loader.h"
 
@@ -146,6 +147,7 @@ static void stop_everything(struct runtime *runtime)
     struct workflow *workflow;
     runtime->stopping = true;
     presence_abandon(runtime);
+    table_foresight_stop(runtime);
     runtime_stop_definitions(runtime);
     if (runtime->loader)
         workflow_loader_abandon(runtime->loader);
@@ -390,10 +392,16 @@ void runtime_forget_tables(struct runtime *runtime)
 {
     struct workflow *workflow;
     catalogue_forget(runtime->catalogue);
+    runtime->foreseen_until_us = 0;
     LIST_FOREACH(workflow, &runtime->workflows, link)
     {
         workflow_forget_tables(workflow);
     }
+}
+
+void runtime_expect(struct runtime *runtime, const struct definition *definition)
+{
+    table_foresight_start(runtime, definition);
 }
 
 /* ---- executions ---- */
@@ -414,9 +422,19 @@ bool runtime_submit(struct runtime *runtime, const struct submission *submission
     return true;
 }
 
+/* At the start of a host. */
+static void recall_tables(struct workflow *workflow)
+{
+    if (workflow->tables == TABLES_UNKNOWN && !workflow->tables_fault.kind &&
+        table_foresight_holds(workflow->runtime) &&
+        workflow_recall_tables(workflow, workflow->runtime->catalogue))
+        workflow->tables_until_us = workflow->runtime->foreseen_until_us;
+}
+
 void runtime_prepare(struct runtime *runtime, struct execution *execution)
 {
     struct workflow *workflow = execution->workflow;
+    recall_tables(workflow);
     if (workflow->tables == TABLES_KNOWN) {
         if (workflow->definition->n_data && clock_monotonic_us() > workflow->tables_until_us)
             look_up_tables(workflow); /* beside the work: a trigger may have been added */

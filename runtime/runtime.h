@@ -62,6 +62,10 @@ MUST_CHECK bool runtime_enter(struct runtime *runtime, int64_t wait_us, runtime_
 /* The same, running the loop until it is done: for start-up, not inside a callback. */
 MUST_CHECK bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault);
 
+/* Before runtime_start: the definition will run at once. Its tables are looked at, and a connection
+ * is opened, while the host starts. */
+void runtime_expect(struct runtime *runtime, const struct definition *definition);
+
 /* Tells the database that this host is over, so that others need not wait for its silence, nor for
  * the leases of its scripts, which can no longer save. Before runtime_free; a failure does no harm.
  */

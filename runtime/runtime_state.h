@@ -18,6 +18,7 @@ struct job_retry;
 struct job_runner;
 struct overseer;
 struct presence;
+struct table_foresight;
 struct retention;
 struct watchdog;
 struct lease_bell;
@@ -43,13 +44,15 @@ struct runtime {
     int n_places;
     struct pg_pool *pool;
     struct catalogue *catalogue;
-    struct workflow_loader *loader;  /* versions ready to run */
-    struct scheduler *scheduler;     /* who runs next, and where */
-    struct recorder *recorder;       /* history of what kept nothing */
-    struct job_runner *runner;       /* background work; NULL = none is done here */
-    struct retention *retention;     /* forgets what is old; NULL = none is done here */
-    struct overseer *overseer;       /* heartbeat; ends overdue sessions */
-    struct presence *presence;       /* it comes or goes; NULL = neither is under way */
+    struct workflow_loader *loader;    /* versions ready to run */
+    struct scheduler *scheduler;       /* who runs next, and where */
+    struct recorder *recorder;         /* history of what kept nothing */
+    struct job_runner *runner;         /* background work; NULL = none is done here */
+    struct retention *retention;       /* forgets what is old; NULL = none is done here */
+    struct overseer *overseer;         /* heartbeat; ends overdue sessions */
+    struct presence *presence;         /* it comes or goes; NULL = neither is under way */
+    struct table_foresight *foresight; /* NULL = none is under way */
+    int64_t foreseen_until_us;
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
     struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */

@@ -187,6 +187,19 @@ bool workflow_learn_tables(struct workflow *workflow, struct catalogue *catalogu
     return true;
 }
 
+bool workflow_recall_tables(struct workflow *workflow, const struct catalogue *catalogue)
+{
+    const struct definition *definition = workflow->definition;
+    struct fault told_by_look_up;
+    for (int i = 0; i < definition->n_data; i++) {
+        workflow->data[i].table = catalogue_find(catalogue, definition->data[i].table);
+        if (!workflow->data[i].table || !learn_one(workflow, &workflow->data[i], &told_by_look_up))
+            return false;
+    }
+    workflow->tables = TABLES_KNOWN;
+    return true;
+}
+
 void workflow_forget_tables(struct workflow *workflow)
 {
     if (workflow->tables != TABLES_KNOWN || !workflow->definition->n_data)

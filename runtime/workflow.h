@@ -69,5 +69,10 @@ MUST_CHECK bool workflow_learn_tables(struct workflow *workflow, struct catalogu
                                       const char *own_schema, PGresult *const *results,
                                       struct fault *fault);
 
+/* From what the catalogue holds already. False if that is not all, or does not fit: then the tables
+ * are looked up as ever, which tells why. */
+MUST_CHECK bool workflow_recall_tables(struct workflow *workflow,
+                                       const struct catalogue *catalogue);
+
 /* After a change of the schema: look them up again before the next run. */
 void workflow_forget_tables(struct workflow *workflow);

@@ -172,6 +172,7 @@ static void retire_other_text(struct runtime *runtime, const char *name,
     if (!workflow)
         return;
     workflow->retired = strcmp(workflow->definition->source, stored->source) != 0;
+    workflow->runtime->foreseen_until_us = 0;
     workflow_forget_tables(workflow);
 }
 

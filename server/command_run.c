@@ -115,6 +115,7 @@ static bool run_here(struct run *run, int *signal_number, struct fault *fault)
         .each = single ? on_result : NULL,
         .arg = run,
     };
+    run->session.expected = run->target.definition;
     if (!session_start(run->line, &run->session, single ? SESSION_POOL_LONE : SESSION_POOL_MAX,
                        fault) ||
         !run_target_open(&run->target, run->session.runtime, &options.workflow, &published, fault))

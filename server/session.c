@@ -62,8 +62,11 @@ bool session_start(const struct command_line *line, struct session *session, int
     options.pool_size =
         pool < pool_most || command_line_has(line, OPTION_WORKER) ? (int)pool : pool_most;
     options.waiters = options.pool_size / 4 ? options.pool_size / 4 : 1;
-    return runtime_new(session->base, &options, &session->runtime, fault) &&
-           start(session->runtime, fault);
+    if (!runtime_new(session->base, &options, &session->runtime, fault))
+        return false;
+    if (session->expected)
+        runtime_expect(session->runtime, session->expected);
+    return start(session->runtime, fault);
 }
 
 bool session_open(const struct command_line *line, struct session *session, int pool_most,

@@ -13,6 +13,7 @@ struct session {
     struct database_choice choice;
     struct log log;
     struct runtime *runtime;
+    const struct definition *expected; /* what will run first, for session_start; NULL = unknown */
 };
 
 enum {
