@@ -68,10 +68,11 @@ int stage_reset(void **state)
     fixture_exec(
         stage->conn,
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-        "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
-        " latchkey.definition, latchkey.instance, latchkey.execution,"
-        " latchkey.commit_mark, latchkey.host, latchkey.trigger, latchkey.lease, latchkey.job,"
-        " latchkey.definition_state; UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
+        "DO 'DECLARE t text; BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN"
+        " FOREACH t IN ARRAY ARRAY[''definition'', ''instance'', ''execution'', ''commit_mark'',"
+        " ''host'', ''trigger'', ''lease'', ''job'', ''definition_state''] LOOP"
+        " EXECUTE ''DELETE FROM latchkey.'' || t; END LOOP;"
+        " UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
     /* the role may have the name of latchkey's schema, which "$user" would then choose */
     fixture_exec(stage->conn, "SET search_path = public");
     stage_fill(stage->conn);
