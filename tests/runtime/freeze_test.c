@@ -75,6 +75,7 @@ static void no_other_session_is_ended(void **state)
     const char *lock = "SELECT latchkey.lock('a')", *nothing = "SELECT 1";
     peer_open(&peer, stage->conninfo, NULL);
     PGconn *not_yet = frozen_session(stage, "latchkey 0123abcd", 60 * 1000, lock);
+    stage_until_held(stage->conn, "a"); /* nothing has waited for the answer */
     PGconn *executing = frozen_session(stage, "latchkey 0123abcd", -1000, "SELECT pg_sleep(20)");
     PGconn *foreign = frozen_session(stage, "latchkey of mine", -1000, nothing);
     PGconn *silent = fixture_connect(stage->conninfo); /* the server's own limits see this one */
