@@ -257,7 +257,7 @@ static void a_transaction_that_stays_open_is_unknown_in_the_end(void **state)
     look_up(&peer, 600, &fact);
     peer_turn_until(&peer, is_told, &fact, 5000);
     assert_int_equal(fact.fact, COMMIT_UNKNOWN);
-    assert_in_range(clock_monotonic_us() - since_us, 600 * 1000, 2000 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 600 * 1000, 10 * 1000 * 1000);
     fixture_exec(stage->conn, "ROLLBACK");
     peer_close(&peer);
 }
@@ -314,7 +314,7 @@ static void a_database_that_does_not_come_back_leaves_it_unknown(void **state)
     pg_proxy_cut(scene.proxy); /* the reserved connection too */
     peer_finish(&scene.peer, 20 * 1000);
     assert_int_equal(ending.status, STATUS_UNKNOWN);
-    assert_in_range(clock_monotonic_us() - since_us, 2900 * 1000, 8 * 1000 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 2900 * 1000, 20 * 1000 * 1000);
     assert_int_equal(stage_total(stage), 1);
     pg_proxy_set_away(scene.proxy, false); /* and the host goes on */
     peer_turn_for(&scene.peer, 500);

@@ -17,7 +17,7 @@ enum {
     PATIENCE_US = 60 * 1000 * 1000,
     START_WAIT_US = 10 * 1000 * 1000,
     SQL_TEXT_BYTES = 4096,
-    HELD_MS = 1000, /* an answered execution's session ends its transaction at once */
+    HELD_MS = 4000, /* an answered execution's session ends its transaction at once */
 };
 
 struct host {
