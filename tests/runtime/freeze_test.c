@@ -111,7 +111,7 @@ static void host_frozen_at(struct stage *stage, enum pg_proxy_strike strike)
     struct ending ending;
     struct pg_proxy *proxy;
     struct fault fault;
-    struct recipe recipe = {.waiting = "700ms"};
+    struct recipe recipe = {.waiting = "1500ms"};
     assert_true(pg_proxy_start(stage->conninfo, &proxy, &fault));
     peer_open(&frozen, pg_proxy_conninfo(proxy), NULL);
     peer_open_beside(&live, &frozen, stage->conninfo, NULL);
@@ -123,7 +123,7 @@ static void host_frozen_at(struct stage *stage, enum pg_proxy_strike strike)
     pg_proxy_freeze(proxy); /* its reserved connection too: it cannot help itself */
     struct ending next;
     peer_submit(&live, there, &next, NULL, "{\"id\":1}");
-    int64_t until_us = clock_monotonic_us() + 700 * 1000 + LATE_US;
+    int64_t until_us = clock_monotonic_us() + 1500 * 1000 + LATE_US;
     while (!next.n_told && clock_monotonic_us() < until_us)
         peer_turn_for(&live, 20);
     assert_int_equal(next.n_told, 1);

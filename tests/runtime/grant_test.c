@@ -54,8 +54,8 @@ static void the_whole_system_and_a_path_exclude_each_other(void **state)
 {
     struct stage *stage = *state;
     struct peer peer;
-    struct recipe whole = {.name = "whole", .lock_context = "", .acquire = "300ms"};
-    struct recipe one = {.name = "one", .acquire = "300ms"};
+    struct recipe whole = {.name = "whole", .lock_context = "", .acquire = "1s"};
+    struct recipe one = {.name = "one", .acquire = "1s"};
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *takes_all = peer_publish(&peer, &whole),
                     *takes_one = peer_publish(&peer, &one);
@@ -63,7 +63,7 @@ static void the_whole_system_and_a_path_exclude_each_other(void **state)
     session_holds(stage->conn, "message/1");
     struct ending ending = peer_run(&peer, takes_all, "{\"id\":2}");
     assert_int_equal(ending.status, STATUS_LOCKED);
-    assert_in_range(ending.waited_us, 300 * 1000, 8000 * 1000);
+    assert_in_range(ending.waited_us, 1000 * 1000, 8000 * 1000);
     assert_int_equal(peer_run(&peer, takes_one, "{\"id\":2}").status, STATUS_COMPLETED);
     fixture_exec(stage->conn, "COMMIT");
 
@@ -79,7 +79,7 @@ static void a_path_excludes_its_descendants_and_not_its_siblings(void **state)
 {
     struct stage *stage = *state;
     struct peer peer;
-    struct recipe recipe = {.acquire = "200ms"};
+    struct recipe recipe = {.acquire = "1s"};
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     session_holds(stage->conn, "message/1");

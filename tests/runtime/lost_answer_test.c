@@ -131,19 +131,25 @@ static bool has_struck(void *proxy)
 static void cut_the_look_up_too(struct stage *stage, enum pg_proxy_strike first,
                                 enum pg_proxy_strike second)
 {
+    enum { ROUNDS_MAX = 20 };
     struct scene scene;
     struct ending ending;
     struct recipe recipe = {0};
+    int n_struck = 0;
     open_scene(&scene, stage, &recipe);
-    pg_proxy_strike(scene.proxy, first, 0, 1);
-    peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
-    peer_turn_until(&scene.peer, has_struck, scene.proxy, 5000);
-    pg_proxy_strike(scene.proxy, second, 0, 1);
-    peer_finish(&scene.peer, 20 * 1000);
-    assert_int_equal(pg_proxy_n_struck(scene.proxy), 1);
-    assert_int_equal(ending.status, STATUS_COMPLETED);
-    assert_int_equal(ending.attempts, first == PG_PROXY_CUT_AFTER_COMMIT ? 1 : 2);
-    assert_int_equal(stage_total(stage), 1);
+    /* Again if the look-up was sooner than the second strike. */
+    for (int round = 1; round <= ROUNDS_MAX && !n_struck; round++) {
+        pg_proxy_strike(scene.proxy, first, 0, 1);
+        peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
+        peer_turn_until(&scene.peer, has_struck, scene.proxy, 5000);
+        pg_proxy_strike(scene.proxy, second, 0, 1);
+        peer_finish(&scene.peer, 20 * 1000);
+        n_struck = pg_proxy_n_struck(scene.proxy);
+        assert_int_equal(ending.status, STATUS_COMPLETED);
+        assert_int_equal(ending.attempts, first == PG_PROXY_CUT_AFTER_COMMIT ? 1 : 2);
+        assert_int_equal(stage_total(stage), round);
+    }
+    assert_int_equal(n_struck, 1);
     close_scene(&scene);
 }
 
@@ -268,7 +274,7 @@ static void a_commit_that_comes_after_its_look_up_is_refused(void **state)
     struct stage *stage = *state;
     struct scene scene;
     struct ending ending;
-    struct recipe recipe = {.waiting = "300ms", .acquire = "20s"};
+    struct recipe recipe = {.waiting = "1500ms", .acquire = "20s"};
     open_scene(&scene, stage, &recipe);
     pg_proxy_strike(scene.proxy, PG_PROXY_HOLD_BEFORE_COMMIT, 0, 1);
     peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
@@ -287,7 +293,7 @@ static void an_answer_that_comes_too_late_is_looked_up(void **state)
     struct stage *stage = *state;
     struct scene scene;
     struct ending ending;
-    struct recipe recipe = {.waiting = "300ms", .acquire = "20s"};
+    struct recipe recipe = {.waiting = "1500ms", .acquire = "20s"};
     open_scene(&scene, stage, &recipe);
     pg_proxy_strike(scene.proxy, PG_PROXY_HOLD_AFTER_COMMIT, 0, 1);
     peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
