@@ -195,12 +195,12 @@ static void a_budget_is_for_all_waits_together(void **state)
     fixture_exec(database->three, "SELECT pg_advisory_xact_lock(2)");
     begin(database->two);
     int64_t begun_us = clock_monotonic_us();
-    lock_sql_block(database, database->two, "SELECT latchkey.wait_locks('{1,2}', '{t,t}', 800)");
-    fixture_exec(database->one, "SELECT pg_sleep(0.5)");
+    lock_sql_block(database, database->two, "SELECT latchkey.wait_locks('{1,2}', '{t,t}', 2000)");
+    fixture_exec(database->one, "SELECT pg_sleep(1.5)");
     fixture_exec(database->one, "COMMIT");
     assert_answer(database->two, "f");
     int64_t waited_ms = (clock_monotonic_us() - begun_us) / 1000;
-    assert_in_range(waited_ms, 780, 1150); /* 1300 if each wait had the whole budget */
+    assert_in_range(waited_ms, 1950, 3400); /* 3500 if each wait had the whole budget */
 
     /* Nothing is left of it, and the transaction lives. */
     assert_int_equal(n_locks(database, database->two), 0);

@@ -25,7 +25,7 @@ enum {
     N_FILES = 6,
     N_CHANGES = 60,
     LAST_ANSWER = 100000,
-    SOON_MS = 2000,
+    SOON_MS = 4000, /* a notice comes at once, but for a busy machine; a look after 5 s */
     PATIENCE_MS = 60 * 1000,
 };
 

@@ -16,7 +16,7 @@
 #include "clock.h"
 
 enum {
-    LATE_US = 900 * 1000, /* a busy machine may be so late */
+    LATE_US = 5000 * 1000, /* a busy machine may be so late; what is cut off would take 10 s */
 };
 
 static void session_holds(PGconn *conn, const char *path)
@@ -197,9 +197,9 @@ static void run_one_in_child(struct peer *peer, void *shared)
 {
     struct stopped *stopped = shared;
     struct recipe recipe = {.name = "frozen",
-                            .waiting = "600ms",
+                            .waiting = "3s",
                             .acquire = "20s",
-                            .script = "data.row.value = data.row.value + 1 sleep(0.4)"};
+                            .script = "data.row.value = data.row.value + 1 sleep(2)"};
     struct workflow *workflow = peer_publish(peer, &recipe);
     peer_submit(peer, workflow, &stopped->ending, NULL, "{\"id\":1}");
     __atomic_store_n(&stopped->state, 1, __ATOMIC_SEQ_CST);
@@ -220,7 +220,7 @@ static void a_stopped_process_loses_its_lock_and_saves_nothing(void **state)
     kill(pid, SIGSTOP);
     struct ending next = peer_run(&peer, workflow, "{\"id\":1}");
     assert_int_equal(next.status, STATUS_COMPLETED);
-    assert_in_range(next.waited_us, 100 * 1000, 600 * 1000 + LATE_US);
+    assert_in_range(next.waited_us, 100 * 1000, 3000 * 1000 + LATE_US);
     kill(pid, SIGCONT);
     peer_join(pid);
     assert_int_equal(stopped->ending.n_told, 1);
@@ -247,7 +247,7 @@ static void a_process_stopped_while_it_waits_does_not_keep_what_it_is_granted(vo
     nap_ms(100);
     struct ending next = peer_run(&peer, workflow, "{\"id\":1}");
     assert_int_equal(next.status, STATUS_COMPLETED);
-    assert_in_range(next.waited_us, 100 * 1000, 600 * 1000 + LATE_US);
+    assert_in_range(next.waited_us, 100 * 1000, 3000 * 1000 + LATE_US);
     kill(pid, SIGCONT);
     peer_join(pid);
     assert_int_equal(stopped->ending.n_told, 1);
@@ -268,8 +268,8 @@ static void a_process_that_learns_late_of_its_grant_has_no_more_time(void **stat
     stage_until_waiting(stage->conn, 1);
     kill(pid, SIGSTOP);
     fixture_exec(stage->conn, "COMMIT");
-    nap_ms(400);
-    kill(pid, SIGCONT); /* 200 ms are left of its 600, and its script sleeps for 400 */
+    nap_ms(2000);
+    kill(pid, SIGCONT); /* a second is left of its three, and its script sleeps for two */
     peer_join(pid);
     assert_int_equal(stopped->ending.status, STATUS_EXPIRED);
     assert_int_equal(stage_total(stage), 0);

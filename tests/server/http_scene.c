@@ -28,7 +28,8 @@ static const struct {
              "  count:\n"
              "    enable-exclusive-lock: true\n"
              "    lock-context: '{\"message\", input.id}'\n"
-             "    acquire-timeout: 100ms\n"
+             "    acquire-timeout: 500ms\n"
+             "    waiting-timeout: 10s\n"
              "    script: |\n"
              "      data.message.read = data.message.read + 1\n"
              "      output.read = data.message.read\n"},
