@@ -112,6 +112,17 @@ static bool refuse(struct execution *execution, const struct fault *why, struct 
     return true;
 }
 
+/* Most executions have none: it costs those that wait nothing. */
+static bool keep_caller(struct execution *execution, const struct log_caller *caller)
+{
+    if (!caller)
+        return true;
+    execution->caller = malloc(sizeof *execution->caller);
+    if (execution->caller)
+        *execution->caller = *caller;
+    return execution->caller != NULL;
+}
+
 bool execution_new(struct runtime *runtime, const struct submission *submission,
                    struct execution **out, bool *refused, struct fault *fault)
 {
@@ -130,6 +141,10 @@ bool execution_new(struct runtime *runtime, const struct submission *submission,
     }
     execution->alone = submission->alone;
     if (submission->key && !(execution->key = strdup(submission->key))) {
+        execution_free(execution);
+        return fault_no_memory(fault);
+    }
+    if (!keep_caller(execution, submission->caller)) {
         execution_free(execution);
         return fault_no_memory(fault);
     }
@@ -172,6 +187,10 @@ bool execution_new_of_instance(struct runtime *runtime, const struct execution_o
     execution->plan = &about->workflow->activities[activity < 0 ? 0 : activity];
     execution->alone = about->alone;
     if (about->key && !(execution->key = strdup(about->key))) {
+        execution_free(execution);
+        return fault_no_memory(fault);
+    }
+    if (!keep_caller(execution, about->caller)) {
         execution_free(execution);
         return fault_no_memory(fault);
     }
@@ -255,6 +274,7 @@ void execution_free(struct execution *execution)
     json_decref(execution->event);
     json_decref(execution->recorded);
     free(execution->key);
+    free(execution->caller);
     instance_done(&execution->instance);
     free(execution->reason);
     free(execution);
@@ -305,6 +325,24 @@ static bool describe_recorded(const struct execution *execution, const char **pa
         return false;
     result->replayed = execution->replayed;
     return true;
+}
+
+void execution_log(const struct execution *execution, enum log_level level, const char *part,
+                   const char *text)
+{
+    static const struct log_caller nobody = {.request_id = ""};
+    const struct log *log = execution->runtime->options.log;
+    const struct log_caller *caller = execution->caller ? execution->caller : &nobody;
+    const struct log_field fields[] = {
+        {.name = "workflow", .text = execution->workflow->definition->name},
+        {.name = "activity", .text = execution_activity(execution)->name},
+        {.name = "instance", .text = execution->id},
+        {.name = "job", .text = execution->job},
+        {.name = "request_id", .text = caller->request_id},
+        {.name = "trace_id", .text = caller->trace_id},
+    };
+    if (log)
+        log_fields(log, level, part, fields, (int)(sizeof fields / sizeof *fields), "%s", text);
 }
 
 void execution_answer(struct execution *execution)

@@ -103,6 +103,7 @@ struct execution {
     char *reason; /* owned; NULL = none */
     int64_t ended_us;
 
+    struct log_caller *caller; /* owned; NULL = nobody to be named */
     runtime_done_fn *done;
     void *arg;
 };
@@ -118,13 +119,14 @@ struct execution_of_instance {
     struct workflow *workflow;
     const char *id;
     enum execution_origin origin;
-    const char *activity;     /* that it stands before */
-    json_t *input;            /* a reference is kept */
-    json_t *event;            /* a reference is kept; NULL = none */
-    const char *key;          /* copied; NULL = none */
-    const char *job;          /* copied; NULL = none */
-    bool alone;               /* without neighbours in its transactions */
-    struct instance instance; /* its values are taken over, also on failure */
+    const char *activity;            /* that it stands before */
+    json_t *input;                   /* a reference is kept */
+    json_t *event;                   /* a reference is kept; NULL = none */
+    const char *key;                 /* copied; NULL = none */
+    const char *job;                 /* copied; NULL = none */
+    bool alone;                      /* without neighbours in its transactions */
+    struct instance instance;        /* its values are taken over, also on failure */
+    const struct log_caller *caller; /* copied; NULL = nobody to be named */
     runtime_done_fn *done;
     void *arg;
 };
@@ -156,6 +158,10 @@ void execution_set_outcome(struct execution *execution, enum execution_status st
 /* The answer as it stands. paths must have room for LOCK_SET_PATHS_MAX; all else is borrowed. */
 void execution_describe(const struct execution *execution, const char **paths,
                         struct result *result);
+
+/* A line about it: with its workflow, activity, instance, job and caller. */
+void execution_log(const struct execution *execution, enum log_level level, const char *part,
+                   const char *text);
 
 /* Tells done and frees the execution. */
 void execution_answer(struct execution *execution);

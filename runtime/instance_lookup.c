@@ -48,6 +48,7 @@ struct instance_lookup {
     json_t *payload;
     char job[UUID_TEXT_BYTES]; /* "" = none */
     bool alone;
+    struct log_caller caller;
     runtime_done_fn *done;
     void *arg;
     int n_looks;
@@ -156,6 +157,7 @@ static void run(struct instance_lookup *lookup, struct workflow *workflow)
         .key = value(lookup->row, FOUND_KEY),
         .job = lookup->job,
         .alone = lookup->alone,
+        .caller = *lookup->caller.request_id ? &lookup->caller : NULL,
         .done = on_done,
         .arg = lookup,
     };
@@ -303,6 +305,8 @@ bool runtime_deliver(struct runtime *runtime, const struct delivery *delivery, s
     lookup->done = delivery->done;
     lookup->arg = delivery->arg;
     lookup->alone = delivery->alone;
+    if (delivery->caller)
+        lookup->caller = *delivery->caller;
     if (delivery->job)
         strncpy(lookup->job, delivery->job, sizeof lookup->job - 1);
     LIST_INSERT_HEAD(&runtime->lookups, lookup, link);

@@ -10,6 +10,7 @@ struct key_follow {
     struct runtime *runtime;
     struct workflow *workflow;
     char *key;
+    struct log_caller *caller;
     json_t *input;
     int64_t until_us; /* what changes under us is looked at anew until then */
     runtime_done_fn *done;
@@ -20,6 +21,7 @@ static void free_follow(struct key_follow *follow)
 {
     json_decref(follow->input);
     free(follow->key);
+    free(follow->caller);
     free(follow);
 }
 
@@ -30,6 +32,7 @@ static bool ask_again(const struct key_follow *follow)
     struct submission submission = {.workflow = follow->workflow,
                                     .input = follow->input,
                                     .key = follow->key,
+                                    .caller = follow->caller,
                                     .done = follow->done,
                                     .arg = follow->arg};
     return clock_monotonic_us() < follow->until_us && !follow->runtime->stopping &&
@@ -56,15 +59,19 @@ bool key_follow(struct execution *execution)
                                   .key = execution->key,
                                   .input = json_incref(execution->input),
                                   .until_us = execution->run_until_us,
+                                  .caller = execution->caller,
                                   .done = execution->done,
                                   .arg = execution->arg};
-    struct delivery delivery = {.instance = execution->follow, .done = on_done, .arg = follow};
+    struct delivery delivery = {
+        .instance = execution->follow, .caller = execution->caller, .done = on_done, .arg = follow};
     if (!runtime_deliver(execution->runtime, &delivery, &ignored)) {
         follow->key = NULL;
+        follow->caller = NULL;
         free_follow(follow);
         return false;
     }
     execution->key = NULL;
+    execution->caller = NULL;
     execution_free(execution);
     return true;
 }

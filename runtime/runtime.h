@@ -158,6 +158,7 @@ struct submission {
     const char *key;     /* idempotency key, 1 to 255 bytes of UTF-8; copied; NULL = none */
     const char *job;     /* that it comes from, copied; NULL = none. Its commit deletes the job */
     bool alone;          /* without neighbours in its transactions */
+    const struct log_caller *caller; /* for its log lines; copied; NULL = nobody to be named */
     runtime_done_fn *done;
     void *arg;
 };
@@ -173,6 +174,7 @@ struct delivery {
     const json_t *payload; /* of the event; a reference is kept; NULL = null */
     const char *job;       /* as in struct submission */
     bool alone;
+    const struct log_caller *caller;
     runtime_done_fn *done;
     void *arg;
 };

@@ -356,13 +356,10 @@ lua_State *script_arguments(struct script *script)
 
 void script_flush_log(struct script *script)
 {
-    const struct runtime *runtime = script->execution->runtime;
     if (script->previous)
         script_flush_log(script->previous);
     for (struct log_entry *entry = script->log; entry; entry = entry->next)
-        if (runtime->options.log)
-            log_line(runtime->options.log, (enum log_level)entry->level,
-                     execution_activity(script->execution)->name, "%s", entry->text);
+        execution_log(script->execution, (enum log_level)entry->level, "script", entry->text);
     script->log = NULL;
     script->log_end = &script->log;
 }

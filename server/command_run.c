@@ -147,6 +147,7 @@ static bool run_there(struct run *run, int *signal_number, struct fault *fault)
         .key = command_line_value(run->line, OPTION_KEY),
         .queue = command_line_has(run->line, OPTION_QUEUE),
         .quiet = run->quiet,
+        .log_form = run->session.log.form,
     };
     return run_hosts(&options, run->totals, signal_number, fault);
 }

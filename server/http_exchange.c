@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "http_guard.h"
+#include "http_log.h"
 #include "http_route.h"
 #include "http_server.h"
 #include "runtime.h"
@@ -183,7 +184,7 @@ void http_add_header(struct http_exchange *exchange, const char *name, const cha
 static void add_own_headers(struct http_exchange *exchange, const char *type)
 {
     http_add_header(exchange, "Content-Type", type);
-    http_add_header(exchange, "X-Request-Id", exchange->request_id);
+    http_add_header(exchange, "X-Request-Id", exchange->caller.request_id);
     http_add_header(exchange, "X-Content-Type-Options", "nosniff");
     http_add_header(exchange, "Cache-Control", "no-store");
     if (http_server_is_draining(exchange->server))
@@ -237,6 +238,8 @@ void http_reply(struct http_exchange *exchange, int status, const char *type, co
         evhttp_send_reply(exchange->request, status, http_problem_title(status), body);
         if (body)
             evbuffer_free(body);
+    } else if (exchange->link.le_prev) { /* the server is there */
+        http_log_answer(exchange, http_server_home(exchange->server)->log, status);
     }
     http_exchange_free(exchange);
 }
@@ -338,6 +341,7 @@ int http_result_status(const struct result *result)
 void http_reply_result(struct http_exchange *exchange, const struct result *result)
 {
     int status = http_result_status(result);
+    http_log_result(exchange, result);
     if (status == 423 || status == 503)
         http_add_header(exchange, "Retry-After", "1");
     http_reply_json(exchange, status, result_to_json(result));

@@ -7,6 +7,7 @@
 #include "http_access.h"
 #include "http_problem.h"
 #include "json.h"
+#include "log.h"
 #include "result.h"
 
 #include <stdint.h>
@@ -23,8 +24,7 @@ struct text;
 
 enum {
     HTTP_PARAMS_MAX = 3,
-    HTTP_ID_BYTES = 72,
-    HTTP_TRACE_BYTES = 56,
+    HTTP_PEER_BYTES = 46,
 };
 
 typedef void http_handler_fn(struct http_exchange *exchange);
@@ -35,13 +35,16 @@ struct http_exchange {
     struct http_conn *conn;         /* NULL as well */
     const struct http_route *route; /* NULL while it is looked for */
     const char *method;
-    char *path;                         /* owned, without the query; undecoded */
-    char *params[HTTP_PARAMS_MAX];      /* owned; decoded */
-    struct evkeyvalq *query;            /* owned; NULL = none */
-    json_t *body;                       /* owned; NULL until http_body */
-    char request_id[HTTP_ID_BYTES];     /* the client's, or drawn here */
-    char traceparent[HTTP_TRACE_BYTES]; /* "" = none */
-    char who[HTTP_NAME_BYTES];          /* of the token; "" = nobody asked */
+    char *path;                     /* owned, without the query; undecoded */
+    char *params[HTTP_PARAMS_MAX];  /* owned; decoded */
+    struct evkeyvalq *query;        /* owned; NULL = none */
+    json_t *body;                   /* owned; NULL until http_body */
+    struct log_caller caller;       /* the client's ids; that of the request else drawn here */
+    char parent_id[17];             /* of its traceparent; "" = none */
+    char peer[HTTP_PEER_BYTES];     /* its address */
+    char who[HTTP_NAME_BYTES];      /* of the token; "" = nobody asked */
+    char instance[UUID_TEXT_BYTES]; /* that the answer is about; "" = none */
+    const char *outcome;            /* the word for its status; NULL = none */
     int64_t started_us;
     int64_t limit;                                /* of a list */
     void *work;                                   /* the handler's own */

@@ -425,6 +425,11 @@ struct http_conn *http_guard_take(struct http_guard *guard, struct evhttp_reques
     return conn;
 }
 
+const char *http_guard_peer(const struct http_conn *conn)
+{
+    return conn->peer ? conn->peer->address : "";
+}
+
 void http_guard_writes(struct http_conn *conn)
 {
     enter(conn, CONN_WRITING);

@@ -42,6 +42,9 @@ void http_guard_stop_listening(struct http_guard *guard);
  * answer, which nobody gets. From here on it is WORKING. */
 struct http_conn *http_guard_take(struct http_guard *guard, struct evhttp_request *request);
 
+/* The address at its other end. Borrowed. */
+const char *http_guard_peer(const struct http_conn *conn);
+
 /* The answer is handed to evhttp and on its way. */
 void http_guard_writes(struct http_conn *conn);
 

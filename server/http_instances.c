@@ -58,6 +58,7 @@ static void submit(struct http_exchange *exchange, struct workflow *workflow)
         .workflow = workflow,
         .input = input ? input : none,
         .key = http_header(exchange, "Idempotency-Key"),
+        .caller = &exchange->caller,
         .done = async ? on_queued : on_done,
         .arg = exchange,
     };
@@ -106,6 +107,7 @@ static void deliver(struct http_exchange *exchange, const char *event)
         .instance = exchange->params[0],
         .event = event,
         .payload = json_object_get(exchange->body, "payload"),
+        .caller = &exchange->caller,
         .done = on_done,
         .arg = exchange,
     };

@@ -3,12 +3,11 @@
 #include "clock.h"
 #include "http_guard.h"
 #include "http_head.h"
+#include "http_log.h"
 #include "http_route.h"
 #include "http_stream.h"
-#include "log.h"
 #include "runtime.h"
 #include "text.h"
-#include "uuid.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -138,45 +137,21 @@ int64_t http_server_lag_us(const struct http_server *server)
     return most_us;
 }
 
-/* The token, the query and what is below a lock path's slash are not written anywhere. */
 void http_server_count(struct http_exchange *exchange, int status)
 {
     struct http_server *server = exchange->server;
-    int64_t took_us = clock_monotonic_us() - exchange->started_us;
     long at = exchange->route ? exchange->route - http_routes : ROUTES_MAX - 1;
     if (status >= 0 && status < HTTP_COUNTED_STATUSES)
         server->counts[at][status]++;
-    log_line(server->home.log, status >= 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "http",
-             "%s %s %d %.1f ms request=%s%s%s%s%s", exchange->method,
-             exchange->route ? exchange->route->pattern : "(no route)", status,
-             (double)took_us / 1000, exchange->request_id,
-             *exchange->traceparent ? " traceparent=" : "", exchange->traceparent,
-             *exchange->who ? " by=" : "", exchange->who);
+    http_log_answer(exchange, server->home.log, status);
+}
+
+void http_server_draw_id(struct http_server *server, char out[UUID_TEXT_BYTES])
+{
+    uuid_draw(&server->uuids, out);
 }
 
 /* ---- a request ---- */
-
-static bool is_printable(const char *text, size_t most)
-{
-    size_t length = strlen(text);
-    for (size_t i = 0; i < length; i++)
-        if (text[i] <= ' ' || (unsigned char)text[i] >= 0x7F)
-            return false;
-    return length > 0 && length < most;
-}
-
-static void name_request(struct http_exchange *exchange)
-{
-    const char *id = http_header(exchange, "X-Request-Id");
-    const char *trace = http_header(exchange, "traceparent");
-    if (id && is_printable(id, sizeof exchange->request_id))
-        snprintf(exchange->request_id, sizeof exchange->request_id, "%s", id);
-    else
-        uuid_draw(&exchange->server->uuids, exchange->request_id);
-    if (trace && is_printable(trace, sizeof exchange->traceparent) &&
-        strspn(trace, "0123456789abcdef-") == strlen(trace))
-        snprintf(exchange->traceparent, sizeof exchange->traceparent, "%s", trace);
-}
 
 /* False: it has been replied to. */
 static bool read_target(struct http_exchange *exchange)
@@ -333,11 +308,12 @@ static void on_request(struct evhttp_request *request, void *arg)
     exchange->server = server;
     exchange->request = request;
     exchange->conn = conn;
+    snprintf(exchange->peer, sizeof exchange->peer, "%s", http_guard_peer(conn));
     exchange->started_us = clock_monotonic_us();
     exchange->method = method_name(evhttp_request_get_command(request));
     LIST_INSERT_HEAD(&server->exchanges, exchange, link);
     http_guard_on_close(conn, on_closed, exchange);
-    name_request(exchange);
+    http_log_name(exchange);
     if (read_target(exchange) && find_route(exchange) && may(exchange) && check_query(exchange) &&
         check_body(exchange))
         exchange->route->handle(exchange);

@@ -7,6 +7,7 @@
 #pragma once
 #include "fault.h"
 #include "http_access.h"
+#include "uuid.h"
 
 #include <stdint.h>
 
@@ -71,6 +72,9 @@ bool http_server_is_draining(const struct http_server *server);
 
 /* The one poll behind all streams; NULL until there was a stream. */
 struct http_stream **http_server_stream(struct http_server *server);
+
+/* An id for a request that brought none. */
+void http_server_draw_id(struct http_server *server, char out[UUID_TEXT_BYTES]);
 
 /* Notes and logs an answer. */
 void http_server_count(struct http_exchange *exchange, int status);

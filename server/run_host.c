@@ -17,9 +17,10 @@ static _Noreturn void become_worker(const struct run_host_command *command, int 
 {
     char pool[16];
     sigset_t none;
-    const char *argv[16] = {"latchkey", "run",           "--worker", "--quiet",
-                            "--schema", command->schema, "--pool",   pool};
-    int argc = 8;
+    const char *form = command->log_form == LOG_FORM_JSON ? "json" : "plain";
+    const char *argv[18] = {"latchkey",      "run",    "--worker", "--quiet", "--schema",
+                            command->schema, "--pool", pool,       "--log",   form};
+    int argc = 10;
     snprintf(pool, sizeof pool, "%d", command->pool);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

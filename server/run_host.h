@@ -4,6 +4,7 @@
  */
 #pragma once
 #include "fault.h"
+#include "log.h"
 #include "uuid.h"
 
 #include <stdint.h>
@@ -48,6 +49,7 @@ struct run_host_command {
     int pool;
     const char *key; /* NULL = none */
     bool queue;
+    enum log_form log_form;
 };
 
 /* Starts this program again as a worker. *fd, non-blocking, is the parent's end of its socket. */

@@ -213,6 +213,7 @@ static bool start_host(struct run_host *host, struct fault *fault)
         .pool = options->pool,
         .key = options->key,
         .queue = options->queue,
+        .log_form = options->log_form,
     };
     if (!run_host_spawn(&command, &host->pid, &fd, fault))
         return false;

@@ -10,6 +10,7 @@
  * Work that was not handed out yet goes to the hosts that live; when none does, it is `failed`.
  */
 #pragma once
+#include "log.h"
 #include "run_plan.h"
 #include "run_totals.h"
 
@@ -27,6 +28,7 @@ struct run_hosts_options {
     const char *key; /* idempotency key of every run; NULL = none */
     bool queue;      /* leave the runs to the background */
     bool quiet;
+    enum log_form log_form; /* of the hosts */
 };
 
 enum {

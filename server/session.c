@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "command_line.h"
+#include "log_choice.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -27,11 +28,8 @@ struct event_base *session_new_loop(void)
 
 bool session_prepare(const struct command_line *line, struct session *session, struct fault *fault)
 {
-    *session = (struct session){
-        .log = {.stream = stderr,
-                .least = command_line_has(line, OPTION_QUIET) ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO},
-    };
-    if (!database_choose(line, &session->choice, fault))
+    *session = (struct session){.base = NULL};
+    if (!log_choose(line, &session->log, fault) || !database_choose(line, &session->choice, fault))
         return false;
     session->base = session_new_loop();
     return session->base || fault_no_memory(fault);

@@ -407,10 +407,10 @@ static void log_lines_have_their_level(void **state)
                               "error('no')");
     assert_outcome(&outcome, STATUS_FAILED, "no");
     const char *log = host_log(host);
-    assert_non_null(strstr(log, "info go: one\n"));
-    assert_non_null(strstr(log, "warning go: two lines\n"));
-    assert_non_null(strstr(log, "error go: 3\n"));
-    assert_non_null(strstr(log, "info go: last\n"));
+    assert_non_null(strstr(log, "info script: one workflow=w activity=go instance="));
+    assert_non_null(strstr(log, "warning script: two\\nlines workflow="));
+    assert_non_null(strstr(log, "error script: 3 workflow="));
+    assert_non_null(strstr(log, "info script: last workflow="));
     host_stop(host);
 }
 
@@ -420,10 +420,10 @@ static void log_lines_before_a_refused_request_are_written(void **state)
     struct outcome outcome =
         script_desk_run(host, "log.info('one')\nobjects.load('item', {n = 1})");
     assert_outcome(&outcome, STATUS_INVALID, "no unique index");
-    assert_non_null(strstr(host_log(host), "info go: one\n"));
+    assert_non_null(strstr(host_log(host), "info script: one workflow=w activity=go instance="));
     outcome = script_desk_run(host, "log.info('two')\nsql('SELECT 1 / 0')");
     assert_outcome(&outcome, STATUS_FAILED, "division");
-    assert_non_null(strstr(host_log(host), "info go: two\n"));
+    assert_non_null(strstr(host_log(host), "info script: two workflow="));
     host_stop(host);
 }
 

@@ -221,8 +221,9 @@ static void ids_of_requests_are_given_back_and_logged(void **state)
     assert_string_equal(id, "my-id-1");
     http_answer_done(&answer);
     http_scene_wait_for(scene, "GET /v1/workflows/{name} 404", 1);
-    assert_true(http_scene_has_said(
-        scene, "request=my-id-1 traceparent=00-0af7651916cd43dd8448eb211c80319c"));
+    assert_true(http_scene_has_said(scene,
+                                    " request_id=my-id-1 trace_id=0af7651916cd43dd8448eb211c80319c "
+                                    "parent_id=b7ad6b7169203331"));
     assert_false(http_scene_has_said(scene, "secret-name"));
     http_call(scene->port, "GET", "/healthz", "X-Request-Id: bad id\r\n", NULL, &answer);
     http_field_of(&answer, "X-Request-Id", id, sizeof id);

@@ -139,7 +139,7 @@ void http_scene_start(struct http_scene *scene, const char *const *arguments)
     }
     program_start(&scene->host, all);
     scene->runs = true;
-    http_scene_wait_for(scene, "host: ready", 1);
+    http_scene_wait_for(scene, "ready: process", 1);
     const char *at = strstr(said(scene), "listening on http://127.0.0.1:");
     assert_non_null(at);
     assert_int_equal(sscanf(at, "listening on http://127.0.0.1:%d", &scene->port), 1);

@@ -25,6 +25,7 @@ static const struct {
     {"http_instances", http_instances_tests},
     {"http_workflows", http_workflows_tests},
     {"http_live", http_live_tests},
+    {"log", log_tests},
     {"run_hosts", run_hosts_tests},
     {"same_key", same_key_tests},
     {"status", status_tests},
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
                                             "LATCHKEY_DEFINITIONS"};
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
         unsetenv(variables[i]);
+    setenv("LATCHKEY_LOG", "plain", 1); /* tests wait for lines; log_test looks at others */
     int n_failed = 0;
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         if (argc < 2 || strcmp(argv[1], groups[i].name) == 0)

@@ -20,6 +20,7 @@ int http_head_tests(void);
 int http_instances_tests(void);
 int http_live_tests(void);
 int http_workflows_tests(void);
+int log_tests(void);
 int run_hosts_tests(void);
 int same_key_tests(void);
 int status_tests(void);
