@@ -84,15 +84,16 @@ void batch_leave(struct batch *batch)
 
 static void conclude_committed(struct batch *batch)
 {
+    int n_members = 0;
     batch->committed = true;
-    batch->runtime->figures.n_batches++;
     for (struct member *member = batch->members; member; member = member->next) {
         if (member->fate != FATE_KEPT)
             continue;
-        batch->runtime->figures.n_members++;
+        n_members++;
         bool idles = member->execution->instance.next.step == STEP_IDLES;
         execution_set_outcome(member->execution, idles ? STATUS_IDLE : STATUS_COMPLETED, NULL);
     }
+    runtime_count_batch(batch->runtime, n_members);
 }
 
 /* It has committed: the lease is taken, or all is done. */

@@ -32,6 +32,9 @@ struct lock_table {
     int share;         /* the limit while nothing is amiss */
     int shrunk;        /* the limit after the table was full */
     int64_t shrunk_us; /* when that was; 0 = it is over */
+    int64_t used;      /* as last seen */
+    int64_t size;
+    int n_hosts;
     int n_looks;
     bool warned;
 };
@@ -45,6 +48,13 @@ int lock_table_entries_max(const struct lock_table *table)
     while (times-- > 0 && limit < table->share)
         limit *= 2;
     return limit < table->share ? (int)limit : table->share;
+}
+
+void lock_table_read(const struct lock_table *table, int64_t *used, int64_t *size, int *n_hosts)
+{
+    *used = table->used;
+    *size = table->size;
+    *n_hosts = table->n_hosts;
 }
 
 bool lock_table_shrink(struct lock_table *table)
@@ -81,18 +91,20 @@ static void rest(struct lock_table *table)
 }
 
 /* Who asks for more than the usual knows the server, and is taken at the word. */
-static void share_out(struct lock_table *table, int64_t size, int64_t n_hosts)
+static void share_out(struct lock_table *table)
 {
+    int64_t n_hosts = table->n_hosts;
     int64_t most = table->runtime->options.batch_entries_max;
     if (most > runtime_default_options().batch_entries_max)
         return;
-    int64_t share = size * SHARE_PERCENT / 100 / BATCHES / (n_hosts > 1 ? n_hosts : 1);
+    int64_t share = table->size * SHARE_PERCENT / 100 / BATCHES / (n_hosts > 1 ? n_hosts : 1);
     share = share < ENTRIES_MIN ? ENTRIES_MIN : share;
     table->share = (int)(share < most ? share : most);
 }
 
-static void warn(struct lock_table *table, int64_t used, int64_t size)
+static void warn(struct lock_table *table)
 {
+    int64_t used = table->used, size = table->size;
     const struct log *log = table->runtime->options.log;
     if (used * 100 < size * CALM_PERCENT)
         table->warned = false;
@@ -111,10 +123,11 @@ static void on_looked(struct pg_answer *answer, void *arg)
     struct lock_table *table = arg;
     if (!answer->fault.kind && !answer->connection_lost) {
         const PGresult *use = answer->results[0];
-        int64_t used = strtoll(PQgetvalue(use, 0, 0), NULL, 10);
-        int64_t size = strtoll(PQgetvalue(use, 0, 1), NULL, 10);
-        share_out(table, size, strtoll(PQgetvalue(use, 0, 2), NULL, 10));
-        warn(table, used, size);
+        table->used = strtoll(PQgetvalue(use, 0, 0), NULL, 10);
+        table->size = strtoll(PQgetvalue(use, 0, 1), NULL, 10);
+        table->n_hosts = atoi(PQgetvalue(use, 0, 2));
+        share_out(table);
+        warn(table);
     }
     rest(table);
 }

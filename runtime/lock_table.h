@@ -6,6 +6,8 @@
 #pragma once
 #include "fault.h"
 
+#include <stdint.h>
+
 struct lock_table;
 struct runtime;
 
@@ -16,6 +18,9 @@ void lock_table_free(struct lock_table *table); /* NULL is fine */
 
 /* How many advisory locks a batch of several executions may take now. */
 int lock_table_entries_max(const struct lock_table *table);
+
+/* As last seen: entries in use, of about so many, and hosts that live. A size of 0 = never seen. */
+void lock_table_read(const struct lock_table *table, int64_t *used, int64_t *size, int *n_hosts);
 
 /* The server had no entry left: halves the limit, which grows back by and by. False if it is as
  * small as it gets: then executions must try alone. */

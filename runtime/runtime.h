@@ -231,6 +231,7 @@ MUST_CHECK bool runtime_emit(struct runtime *runtime, const char *event, const j
 /* What a host counts from its start, and how it stands. */
 enum {
     RUNTIME_BUCKETS = 20,
+    RUNTIME_SIZES = 9, /* the last: more than 128 */
 };
 struct runtime_histogram {
     int64_t buckets[RUNTIME_BUCKETS]; /* up to runtime_bucket_us(i), beyond the one before */
@@ -241,12 +242,25 @@ struct runtime_figures {
     int64_t ended[STATUS_COUNT]; /* runs of instances that were answered */
     struct runtime_histogram waited;
     struct runtime_histogram held;
-    int64_t n_batches; /* transactions that committed */
-    int64_t n_members; /* executions that they carried */
+    int64_t n_batches;            /* transactions that committed */
+    int64_t n_members;            /* executions that they carried */
+    int64_t sizes[RUNTIME_SIZES]; /* transactions with up to 1, 2, 4, ... of them, and more */
+    int64_t n_attempts; /* runs of activities, also those that were refused or taken back */
     int pool_open;
     int pool_free;
     int pool_max;
     int entries_max; /* advisory locks that a batch may take now */
+    /* how the executions that run now stand */
+    int n_queued;  /* behind conflicting ones of this host; or tables or history are awaited */
+    int n_ready;   /* for the next transaction */
+    int n_delayed; /* refused by others: tried again soon */
+    int n_leased;  /* refused for a lease */
+    int n_slot;    /* wait for a waiter connection */
+    int n_taken;   /* in a transaction, or waiting inside PostgreSQL */
+    /* as last seen, every few seconds; lock_table_size 0 = never */
+    int64_t lock_table_used;
+    int64_t lock_table_size;
+    int n_hosts; /* that live */
 };
 void runtime_read_figures(const struct runtime *runtime, struct runtime_figures *out);
 int64_t runtime_bucket_us(int bucket);

@@ -1,6 +1,8 @@
 /* What a host counts: the part of runtime.h that is about figures. */
+#include "batch_state.h"
 #include "lock_table.h"
 #include "runtime_state.h"
+#include "scheduler.h"
 
 enum {
     FIRST_BUCKET_US = 100,
@@ -28,11 +30,42 @@ void runtime_count(struct runtime *runtime, const struct result *result)
     if (result->job_lost)
         return;
     figures->ended[result->status]++;
+    figures->n_attempts += result->attempts;
     if (result->replayed || result->n_paths == 0)
         return;
     add(&figures->waited, result->waited_us);
     if (result->held_us)
         add(&figures->held, result->held_us);
+}
+
+void runtime_count_batch(struct runtime *runtime, int n_members)
+{
+    struct runtime_figures *figures = &runtime->figures;
+    int size = 0;
+    while (size < RUNTIME_SIZES - 1 && n_members > 1 << size)
+        size++;
+    figures->sizes[size]++;
+    figures->n_batches++;
+    figures->n_members += n_members;
+}
+
+/* Counted by those who have them; what is left stands in the queues. */
+static void read_lines(const struct runtime *runtime, struct runtime_figures *out)
+{
+    const struct scheduler *scheduler = runtime->scheduler;
+    const struct batch *batch;
+    out->n_ready =
+        scheduler_n_in_line(scheduler, READY_PLAIN) + scheduler_n_in_line(scheduler, READY_ALONE);
+    out->n_delayed = scheduler_n_in_line(scheduler, READY_DELAYED);
+    out->n_leased = scheduler_n_in_line(scheduler, READY_LEASED);
+    out->n_slot = scheduler_n_in_line(scheduler, READY_SLOT);
+    out->n_taken = 0;
+    LIST_FOREACH(batch, &runtime->batches, link)
+    {
+        out->n_taken += batch_n_members(batch);
+    }
+    out->n_queued = runtime->n_running - out->n_ready - out->n_delayed - out->n_leased -
+                    out->n_slot - out->n_taken;
 }
 
 void runtime_read_figures(const struct runtime *runtime, struct runtime_figures *out)
@@ -42,4 +75,7 @@ void runtime_read_figures(const struct runtime *runtime, struct runtime_figures 
     out->pool_free = pg_pool_n_free(runtime->pool);
     out->pool_max = pg_pool_max(runtime->pool);
     out->entries_max = lock_table_entries_max(runtime->lock_table);
+    lock_table_read(runtime->lock_table, &out->lock_table_used, &out->lock_table_size,
+                    &out->n_hosts);
+    read_lines(runtime, out);
 }

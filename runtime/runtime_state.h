@@ -82,8 +82,9 @@ struct runtime {
     LIST_HEAD(, definition_refresh) refreshes;
 };
 
-/* Counts what an execution came to. */
+/* Counts what an execution came to, and a transaction that committed. */
 void runtime_count(struct runtime *runtime, const struct result *result);
+void runtime_count_batch(struct runtime *runtime, int n_members);
 
 /* The outcome is set: writes the history row where that was not done, and answers. */
 void runtime_conclude(struct runtime *runtime, struct execution *execution, bool recorded);

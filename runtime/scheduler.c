@@ -77,6 +77,11 @@ static void enter_line(struct scheduler *scheduler, struct execution *execution,
         go_soon(scheduler);
 }
 
+int scheduler_n_in_line(const struct scheduler *scheduler, enum ready_line line)
+{
+    return scheduler->lengths[line];
+}
+
 static bool wants_alone(const struct execution *execution)
 {
     return execution->alone || execution->plan->needs_alone || execution->workflow->has_lists ||
@@ -366,8 +371,7 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
     delay(scheduler, execution, (int64_t)((double)pause_us * (0.5 + clock_jitter())));
 }
 
-/* An expired one is in nobody's way for long: it is removed, and not the one try of an execution
- * that tries once. */
+/* An expired one is in nobody's way for long: it is removed, and does not count as the one try. */
 void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *execution,
                                 int64_t lease_us)
 {

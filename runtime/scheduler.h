@@ -52,6 +52,9 @@ void scheduler_step_aside(struct scheduler *scheduler, struct execution *executi
 /* Some lease has ended: who waits for one tries now. */
 void scheduler_lease_ended(struct scheduler *scheduler);
 
+/* How many stand in a line. */
+int scheduler_n_in_line(const struct scheduler *scheduler, enum ready_line line);
+
 /* How long a BATCH_WAIT may wait now. */
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
                                  const struct execution *execution);

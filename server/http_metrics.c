@@ -1,5 +1,6 @@
 /* Figures for Prometheus. Labels are routes, statuses and names of states: never a lock path, an id
  * or anything else that a caller chooses. */
+#include "http_figures.h"
 #include "http_guard.h"
 #include "http_handlers.h"
 #include "http_route.h"
@@ -39,6 +40,76 @@ static void add_histogram(struct text *out, const char *name, const char *help,
               (double)histogram->sum_us / 1e6, name, (long long)histogram->n);
 }
 
+static void add_sizes(struct text *out, const struct runtime_figures *figures)
+{
+    int64_t n = 0;
+    add_head(out, "batch_size", "histogram", "Executions of one transaction.");
+    for (int i = 0; i < RUNTIME_SIZES - 1; i++) {
+        n += figures->sizes[i];
+        text_addf(out, "latchkey_batch_size_bucket{le=\"%d\"} %lld\n", 1 << i, (long long)n);
+    }
+    text_addf(out,
+              "latchkey_batch_size_bucket{le=\"+Inf\"} %lld\nlatchkey_batch_size_sum %lld\n"
+              "latchkey_batch_size_count %lld\n",
+              (long long)figures->n_batches, (long long)figures->n_members,
+              (long long)figures->n_batches);
+}
+
+/* One row of a gauge by state. */
+struct state_figure {
+    const char *state;
+    int64_t n;
+};
+
+static void add_states(struct text *out, const char *name, const char *help,
+                       const struct state_figure *states, int n_states)
+{
+    add_head(out, name, "gauge", help);
+    for (int i = 0; i < n_states; i++)
+        text_addf(out, "latchkey_%s{state=\"%s\"} %lld\n", name, states[i].state,
+                  (long long)states[i].n);
+}
+
+static void add_queue(struct text *out, const struct runtime_figures *figures)
+{
+    const struct state_figure states[] = {
+        {"queued", figures->n_queued}, {"ready", figures->n_ready}, {"refused", figures->n_delayed},
+        {"leased", figures->n_leased}, {"waiter", figures->n_slot}, {"taken", figures->n_taken},
+    };
+    add_states(out, "queue_executions",
+               "Executions of this host not yet answered, by where they stand.", states,
+               (int)(sizeof states / sizeof *states));
+}
+
+static void add_lock_table(struct text *out, const struct runtime_figures *figures)
+{
+    if (!figures->lock_table_size)
+        return;
+    add_one(out, "lock_table_used_entries", "gauge",
+            "Entries of the server's lock table in use, by everybody, as seen every few seconds.",
+            (double)figures->lock_table_used);
+    add_one(out, "lock_table_size_entries", "gauge", "About how many there are.",
+            (double)figures->lock_table_size);
+    add_one(out, "hosts", "gauge", "Hosts of the schema that live.", figures->n_hosts);
+}
+
+static void add_jobs(struct text *out, struct http_figures *figures)
+{
+    struct job_figures jobs;
+    if (!http_figures_read(figures, &jobs))
+        return;
+    const struct state_figure states[] = {{"due", jobs.n_due},
+                                          {"later", jobs.n_later},
+                                          {"claimed", jobs.n_claimed},
+                                          {"dead", jobs.n_dead}};
+    add_states(out, "jobs", "Background jobs of all hosts, up to 100,000, by state.", states,
+               (int)(sizeof states / sizeof *states));
+    add_one(out, "jobs_oldest_due_seconds", "gauge", "For how long the first job has been due.",
+            jobs.oldest_due_seconds);
+    add_one(out, "jobs_age_seconds", "gauge", "How old the figures about jobs are.",
+            jobs.age_seconds);
+}
+
 static void add_executions(struct text *out, const struct runtime_figures *figures)
 {
     add_head(out, "executions_total", "counter",
@@ -51,10 +122,15 @@ static void add_executions(struct text *out, const struct runtime_figures *figur
                   &figures->waited);
     add_histogram(out, "lock_hold_seconds", "From the grant of the locks to their release.",
                   &figures->held);
-    add_one(out, "batches_total", "counter", "Transactions that were begun for executions.",
+    add_one(out, "batches_total", "counter", "Transactions that committed executions.",
             (double)figures->n_batches);
     add_one(out, "batch_members_total", "counter", "Executions in them.",
             (double)figures->n_members);
+    add_sizes(out, figures);
+    add_one(out, "execution_attempts_total", "counter",
+            "Runs of activities of runs that were answered: more than there were activities, where "
+            "conflicts and errors of the database were met by running again.",
+            (double)figures->n_attempts);
 }
 
 static void add_requests(struct text *out, const struct http_server *server)
@@ -85,6 +161,9 @@ void http_metrics(struct http_exchange *exchange)
     add_executions(&out, &figures);
     add_one(&out, "executions_running", "gauge", "Executions submitted and not yet answered.",
             runtime_n_running(runtime));
+    add_queue(&out, &figures);
+    add_lock_table(&out, &figures);
+    add_jobs(&out, http_server_figures(server));
     add_one(&out, "pool_connections_open", "gauge", "Connections to the database.",
             figures.pool_open);
     add_one(&out, "pool_connections_max", "gauge", "How many there may be.", figures.pool_max);
@@ -99,7 +178,7 @@ void http_metrics(struct http_exchange *exchange)
             (double)http_guard_n_refused(guard));
     add_one(&out, "http_streams", "gauge", "Clients of the stream of events.",
             http_stream_n_clients(*http_server_stream(server)));
-    add_one(&out, "loop_lag_seconds", "gauge", "How late timers came, at most, in five seconds.",
+    add_one(&out, "loop_lag_seconds", "gauge", "How late timers came, at most, in the last minute.",
             (double)http_server_lag_us(server) / 1e6);
     if (text_ok(&out, &fault))
         http_reply(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text_chars(&out),

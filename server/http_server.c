@@ -1,6 +1,7 @@
 #include "http_server.h"
 
 #include "clock.h"
+#include "http_figures.h"
 #include "http_guard.h"
 #include "http_head.h"
 #include "http_log.h"
@@ -23,7 +24,7 @@ enum {
     IDLE_SECONDS = 75,
     ALLOW_BYTES_MAX = 256,
     LAG_EVERY_US = 100 * 1000,
-    LAG_WINDOW = 50, /* looks: five seconds */
+    LAG_WINDOW = 600, /* looks: a minute */
     ROUTES_MAX = 40,
 };
 
@@ -34,6 +35,7 @@ struct http_server {
     struct evhttp *http;
     struct http_guard *guard;
     struct http_stream *stream;
+    struct http_figures *figures;
     struct event *lag_timer;
     int64_t lag_at_us;
     int64_t lags_us[LAG_WINDOW];
@@ -117,6 +119,11 @@ bool http_server_is_draining(const struct http_server *server)
 struct http_stream **http_server_stream(struct http_server *server)
 {
     return &server->stream;
+}
+
+struct http_figures *http_server_figures(const struct http_server *server)
+{
+    return server->figures;
 }
 
 int http_server_port(const struct http_server *server)
@@ -401,7 +408,9 @@ bool http_server_new(const struct http_home *home, const struct http_options *op
     server->home = *home;
     server->options = *options;
     LIST_INIT(&server->exchanges);
-    if (!open_access(server, fault) || !open_http(server, fault)) {
+    if (!open_access(server, fault) ||
+        !http_figures_new(home->base, home->runtime, &server->figures, fault) ||
+        !open_http(server, fault)) {
         http_server_free(server);
         return false;
     }
@@ -430,6 +439,7 @@ void http_server_free(struct http_server *server)
     if (server->http)
         evhttp_free(server->http); /* tells every exchange that its client is gone */
     http_guard_free(server->guard);
+    http_figures_free(server->figures);
     if (server->lag_timer)
         event_free(server->lag_timer);
     /* those that the runtime has yet to answer are freed then, off the list */

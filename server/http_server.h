@@ -13,6 +13,7 @@
 
 struct event_base;
 struct http_exchange;
+struct http_figures;
 struct http_guard;
 struct http_server;
 struct http_stream;
@@ -73,6 +74,9 @@ bool http_server_is_draining(const struct http_server *server);
 /* The one poll behind all streams; NULL until there was a stream. */
 struct http_stream **http_server_stream(struct http_server *server);
 
+/* What the database knows, for /metrics. */
+struct http_figures *http_server_figures(const struct http_server *server);
+
 /* An id for a request that brought none. */
 void http_server_draw_id(struct http_server *server, char out[UUID_TEXT_BYTES]);
 
@@ -86,5 +90,5 @@ enum {
 /* Answers by status, of a route of the table by its place. */
 const int64_t *http_server_counts(const struct http_server *server, int route);
 
-/* How late the loop's timers come, at most within the last seconds. */
+/* How late the loop's timers came, at most, within the last minute. */
 int64_t http_server_lag_us(const struct http_server *server);

@@ -202,6 +202,9 @@ static void figures_count_what_happened_and_name_no_path(void **state)
         "latchkey_executions_total{status=\"blocked\"} 1\n",
         "latchkey_lock_wait_seconds_count 4\n",
         "latchkey_batch_members_total 3\n",
+        "latchkey_batch_size_bucket{le=\"1\"} 3\n",
+        "latchkey_batch_size_count 3\n",
+        "latchkey_execution_attempts_total 4\n",
         requests,
         "latchkey_pool_connections_max 12\n",
     };
@@ -212,13 +215,92 @@ static void figures_count_what_happened_and_name_no_path(void **state)
     http_answer_done(&answer);
 }
 
+/* The value of a line of /metrics that begins so; -1 if there is none. */
+static double figure(const struct http_scene *scene, const char *begin)
+{
+    struct http_answer answer;
+    char line[160];
+    snprintf(line, sizeof line, "\n%s ", begin);
+    http_call(scene->port, "GET", "/metrics", NULL, NULL, &answer);
+    assert_int_equal(answer.status, 200);
+    const char *found = strstr(answer.body, line);
+    double value = found ? strtod(found + strlen(line), NULL) : -1;
+    http_answer_done(&answer);
+    return value;
+}
+
+static void wait_for_figure(const struct http_scene *scene, const char *begin, double least)
+{
+    double value = -1;
+    for (int i = 0; i < HTTP_SCENE_PATIENCE_MS / 20; i++) {
+        value = figure(scene, begin);
+        if (value >= least)
+            return;
+        usleep(20 * 1000);
+    }
+    fail_msg("%s is %g", begin, value);
+}
+
+static void figures_tell_the_queue_the_lock_table_and_the_jobs(void **state)
+{
+    struct http_scene *scene = *state;
+    PGconn *conn = scene->database->conn;
+    static const char job[] =
+        "INSERT INTO latchkey.job (id, kind, workflow, instance, input, dead, run_at)"
+        " SELECT gen_random_uuid(), 'start', 'wait', gen_random_uuid(), '{}', %s FROM"
+        " generate_series(1, %d)";
+    char sql[300];
+    snprintf(sql, sizeof sql, job, "true, now()", 3);
+    fixture_exec(conn, sql);
+    snprintf(sql, sizeof sql, job, "false, now() + interval '1 hour'", 2);
+    fixture_exec(conn, sql);
+    fixture_exec(conn, "BEGIN; SELECT latchkey.lock('odd')");
+    int fd = http_connect(scene->port, NULL);
+    http_write_chars(fd,
+                     "POST /v1/workflows/odd/instances HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON
+                     "Content-Length: 26\r\n\r\n{\"input\":{\"what\":\"plain\"}}");
+    wait_for_figure(scene, "latchkey_jobs{state=\"dead\"}", 3);
+    assert_int_equal(figure(scene, "latchkey_jobs{state=\"later\"}"), 2);
+    assert_int_equal(figure(scene, "latchkey_jobs{state=\"due\"}"), 0);
+    assert_true(figure(scene, "latchkey_jobs_age_seconds") >= 0);
+    wait_for_figure(scene, "latchkey_queue_executions{state=\"taken\"}", 1); /* at a waiter */
+    wait_for_figure(scene, "latchkey_lock_table_used_entries", 1);
+    assert_true(figure(scene, "latchkey_lock_table_size_entries") >= 100);
+    wait_for_figure(scene, "latchkey_hosts", 1);
+    fixture_exec(conn, "COMMIT");
+    close(fd);
+    assert_true(figure(scene, "latchkey_loop_lag_seconds") >= 0);
+}
+
+/* While the table of jobs cannot be read, every scrape is answered, and they ask once together. */
+static void scrapes_share_one_look_and_do_not_wait_for_it(void **state)
+{
+    struct http_scene *scene = *state;
+    PGconn *conn = scene->database->conn;
+    static const char n_looks[] = "SELECT count(*) FROM pg_stat_activity WHERE pid <> "
+                                  "pg_backend_pid() AND state = 'active' AND query LIKE "
+                                  "'%oldest_due%'";
+    fixture_exec(conn, "BEGIN; LOCK TABLE latchkey.job IN ACCESS EXCLUSIVE MODE");
+    for (int i = 0; i < N_STREAMS; i++)
+        assert_true(figure(scene, "latchkey_jobs{state=\"dead\"}") == -1);
+    for (int i = 0; i < HTTP_SCENE_PATIENCE_MS / 20 && fixture_int(conn, n_looks) < 1; i++)
+        usleep(20 * 1000);
+    assert_int_equal(fixture_int(conn, n_looks), 1);
+    fixture_exec(conn, "COMMIT");
+    wait_for_figure(scene, "latchkey_jobs{state=\"dead\"}", 0);
+}
+
 int http_live_tests(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, http_scene_set_up, http_scene_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(a_stream_tells_locks_instances_and_rates),     TEST(all_streams_share_one_poll),
-        TEST(a_client_that_takes_nothing_is_dropped),       TEST(a_broken_lock_ends_who_holds_it),
+        TEST(a_stream_tells_locks_instances_and_rates),
+        TEST(all_streams_share_one_poll),
+        TEST(a_client_that_takes_nothing_is_dropped),
+        TEST(a_broken_lock_ends_who_holds_it),
         TEST(figures_count_what_happened_and_name_no_path),
+        TEST(figures_tell_the_queue_the_lock_table_and_the_jobs),
+        TEST(scrapes_share_one_look_and_do_not_wait_for_it),
     };
     return cmocka_run_group_tests_name("http_live", tests, NULL, NULL);
 }
