@@ -148,12 +148,13 @@ static void held(PGresult **results, void *arg)
 static void on_next(evutil_socket_t fd, short what, void *arg)
 {
     struct definition_refresh *refresh = arg;
+    const struct timeval now = {0};
     struct fault fault;
     (void)fd;
     (void)what;
     if (refresh->at < PQntuples(refresh->texts)) {
         if (refresh_row(refresh, refresh->at++, &fault))
-            event_active(refresh->next, EV_TIMEOUT, 0);
+            event_add(refresh->next, &now); /* not event_active: others are to have their turn */
         else
             definition_change_drop(refresh->change, &fault);
         return;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum {
-    READS_AT_ONCE = 64, /* statements of one pipeline */
+    READS_AT_ONCE = 8, /* statements of one pipeline: what they bring is compiled in one turn */
     PATIENCE_US = 30 * 1000 * 1000,
     ANSWER_US = 10 * 1000 * 1000,
     NAME_BYTES = 72, /* 63 and more, so that one too long stays too long */

@@ -192,6 +192,7 @@ static json_t *evaluate_sample(struct evaluation *evaluation, const json_t *samp
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct evaluation *evaluation = arg;
+    const struct timeval now = {0};
     (void)fd;
     (void)what;
     if (!evaluation->exchange->request) {
@@ -207,7 +208,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     add_exclusions(evaluation, result);
     evaluation->n_done++;
     if (evaluation->n_done < json_array_size(evaluation->samples))
-        event_active(evaluation->turn, EV_TIMEOUT, 0);
+        event_add(evaluation->turn, &now); /* not event_active: others are to have their turn */
     else
         ask_holders(evaluation);
 }

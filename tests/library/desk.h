@@ -80,6 +80,7 @@ void on_started(struct latchkey *host, const struct latchkey_fault *fault, void 
 int action_tests(void);
 int host_tests(void);
 int installed_tests(void);
+int loop_tests(void);
 int requests_tests(void);
 
 /* Adds one to counter `id` and says what it found. */

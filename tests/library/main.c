@@ -10,6 +10,7 @@ static const struct {
     {"host", host_tests},
     {"requests", requests_tests},
     {"action", action_tests},
+    {"loop", loop_tests},
     {"installed", installed_tests},
 };
 
