@@ -1,6 +1,7 @@
 #include "http_guard.h"
 
 #include "clock.h"
+#include "http_chunks.h"
 #include "http_head.h"
 #include "http_problem.h"
 
@@ -24,7 +25,6 @@ enum {
     BUCKETS = 4096, /* a power of two */
     BACKLOG = 1024,
     PAUSE_US = 100 * 1000, /* without file descriptors */
-    CHUNK_OVERHEAD_BYTES = 256 << 10,
     ANSWER_BYTES = 1024,
     PEER_BYTES = 46,
 };
@@ -54,9 +54,9 @@ struct http_conn {
     bool refused;
     struct event timer; /* NEW: to be looked at; READING, WRITING: the deadline */
     struct http_head head;
-    size_t length;  /* READING the head: of the input when it was last looked at, */
-    size_t scanned; /* and how much of it is whole lines, which evhttp takes away */
-    size_t n_body;  /* bytes of a chunked body, about */
+    size_t length;             /* READING the head: of the input when it was last looked at, */
+    size_t scanned;            /* and how much of it is whole lines, which evhttp takes away */
+    struct http_chunks chunks; /* READING a chunked body */
     http_guard_closed_fn *closed;
     void *closed_arg;
     LIST_ENTRY(http_conn) link;
@@ -251,6 +251,22 @@ static void end_head(struct http_conn *conn)
         refuse(conn, 403, "requests that change something are not taken from pages of others");
 }
 
+/* Bytes of a chunked body, from an offset of the input on. */
+static void read_chunks(struct http_conn *conn, struct evbuffer *input, size_t from)
+{
+    struct evbuffer_ptr at;
+    struct evbuffer_iovec piece;
+    while (from < evbuffer_get_length(input) &&
+           evbuffer_ptr_set(input, &at, from, EVBUFFER_PTR_SET) == 0 &&
+           evbuffer_peek(input, -1, &at, &piece, 1) > 0) {
+        if (!http_chunks_read(&conn->chunks, piece.iov_base, piece.iov_len)) {
+            refuse(conn, conn->chunks.status, conn->chunks.why);
+            return;
+        }
+        from += piece.iov_len;
+    }
+}
+
 /* Lines that are whole, from an offset of the input on. */
 static void scan(struct http_conn *conn, struct evbuffer *input, size_t from)
 {
@@ -284,13 +300,15 @@ static void scan(struct http_conn *conn, struct evbuffer *input, size_t from)
         refuse(conn, conn->head.status, conn->head.why);
     else if (conn->head.state == HTTP_HEAD_WHOLE)
         end_head(conn);
+    if (conn->head.is_chunked && conn->head.state == HTTP_HEAD_WHOLE && !conn->refused)
+        read_chunks(conn, input, from);
 }
 
 static void begin(struct http_conn *conn, struct evbuffer *input)
 {
     enter(conn, CONN_READING);
     http_head_init(&conn->head);
-    conn->n_body = 0;
+    http_chunks_init(&conn->chunks);
     scan(conn, input, 0);
 }
 
@@ -308,9 +326,7 @@ static void on_bytes(struct evbuffer *input, const struct evbuffer_cb_info *info
         if (conn->head.state < HTTP_HEAD_WHOLE) {
             scan(conn, input, info->orig_size == conn->length ? conn->scanned : 0);
         } else if (conn->head.is_chunked) {
-            conn->n_body += info->n_added;
-            if (conn->n_body > HTTP_BODY_BYTES_MAX + CHUNK_OVERHEAD_BYTES)
-                refuse(conn, 413, "the body is larger than 1 MiB");
+            read_chunks(conn, input, evbuffer_get_length(input) - info->n_added);
         }
         return;
     case CONN_WORKING:

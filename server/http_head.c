@@ -72,7 +72,7 @@ static const struct method *find_method(const char *name, size_t n_bytes)
 
 static bool is_target(const char *target, size_t n_bytes)
 {
-    if (n_bytes == 0 || *target != '/')
+    if (n_bytes == 0 || *target != '/' || (n_bytes > 1 && target[1] == '/'))
         return false;
     for (size_t i = 0; i < n_bytes; i++)
         if (target[i] <= ' ' || (unsigned char)target[i] >= 0x7F || target[i] == '#')
@@ -101,7 +101,9 @@ static bool read_first_line(struct http_head *head, const char *line, size_t n_b
     if (!method)
         return refuse(head, 501, "there is no such method");
     if (!is_target(target, (size_t)(version - target) - 1))
-        return refuse(head, 400, "the target is not a path of printable ASCII characters");
+        return refuse(
+            head, 400,
+            "the target is not a path of printable ASCII characters that begins with one slash");
     head->may_have_body = method->may_have_body;
     head->is_safe = method->is_safe;
     head->state = HTTP_HEAD_FIELDS;
@@ -168,6 +170,8 @@ static bool read_field(struct http_head *head, const char *line, size_t n_bytes)
         return read_content_length(head, value, n_value);
     if (equals(line, n_name, "transfer-encoding"))
         return read_transfer_encoding(head, value, n_value);
+    if (equals(line, n_name, "expect") && !equals(value, n_value, "100-continue"))
+        return refuse(head, 417, "the only expectation is 100-continue");
     if (equals(line, n_name, "host")) {
         head->n_hosts++;
         return copy(head, head->host, sizeof head->host, value, n_value);

@@ -22,6 +22,7 @@ static const struct {
     {413, "too-large", "Content Too Large"},
     {414, "target-too-long", "URI Too Long"},
     {415, "media-type", "Unsupported Media Type"},
+    {417, "expectation", "Expectation Failed"},
     {421, "unknown-host", "Misdirected Request"},
     {422, "unprocessable", "Unprocessable Content"},
     {423, "locked", "Locked"},

@@ -67,7 +67,7 @@ const struct http_route http_routes[] = {
 };
 /* clang-format on */
 
-const short http_route_any_statuses[] = {400, 401, 403, 408, 413, 414, 415,
+const short http_route_any_statuses[] = {400, 401, 403, 408, 413, 414, 415, 417,
                                          421, 431, 500, 501, 503, 505, 0};
 
 bool http_route_names(const char *list, const char *name)

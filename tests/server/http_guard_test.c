@@ -67,6 +67,13 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
          403},
         {"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501},
         {"nonsense\r\n\r\n", 400},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nExpect: a miracle\r\n\r\n", 417},
+        {"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+        {"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+        {"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+        {"GET /healthz HTTP/3.0\r\nHost: localhost\r\n\r\n", 505},
+        {"GET /healthz HTTP/1.1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
+        {"GET //healthz:80:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400},
         {"\r\nGET / HTTP/1.1\r\n", 400},
         {"\x16\x03\x01\x02\n", 400},
     };
@@ -75,6 +82,27 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
         expect_raw(scene, cases[i].request, strlen(cases[i].request), cases[i].status);
     expect_raw(scene, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 51, 400);
     expect_served(scene);
+}
+
+/* evhttp takes targets apart as well: what it does not like must be refused before. */
+static void every_target_is_answered_with_a_problem(void **state)
+{
+    static const char *const forms[] = {"/x@x", "/@x", "/@", "/x?@", "/x?a=@", "/@/?@"};
+    struct http_scene *scene = *state;
+    for (char c = '!'; c <= '~'; c++) {
+        for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+            struct http_answer answer;
+            char path[32];
+            snprintf(path, sizeof path, "%s", forms[i]);
+            for (char *at = path; *at; at++)
+                *at = *at == '@' ? c : *at;
+            http_call(scene->port, "GET", path, NULL, NULL, &answer);
+            if ((answer.status != 404 && answer.status != 400) ||
+                !strstr(answer.body, "urn:latchkey:problem:"))
+                fail_msg("%s: %s%s", path, answer.head, answer.body);
+            http_answer_done(&answer);
+        }
+    }
 }
 
 static void heads_and_bodies_that_are_too_large_are_refused(void **state)
@@ -107,6 +135,87 @@ static void heads_and_bodies_that_are_too_large_are_refused(void **state)
     free(body);
     free(bytes);
     expect_served(scene);
+}
+
+#define CHUNKED                                                                                    \
+    "POST /v1/events/x HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON                                  \
+    "Transfer-Encoding: chunked\r\n\r\n"
+
+/* evhttp would answer some of them with a page of its own, and take the others. */
+static void chunks_are_read_strictly(void **state)
+{
+    static const struct {
+        const char *body;
+        int status;
+    } cases[] = {
+        {"zz\r\n{}\r\n0\r\n\r\n", 400},
+        {"0x2\r\n{}\r\n0\r\n\r\n", 400},
+        {"+2\r\n{}\r\n0\r\n\r\n", 400},
+        {"-2\r\n{}\r\n0\r\n\r\n", 400},
+        {" 2\r\n{}\r\n0\r\n\r\n", 400},
+        {"2 \r\n{}\r\n0\r\n\r\n", 400},
+        {"2;a=b\r\n{}\r\n0\r\n\r\n", 400},
+        {"2\n{}\r\n0\r\n\r\n", 400},
+        {"2\r\n{}\n0\r\n\r\n", 400},
+        {"2\r\n{}x\r\n0\r\n\r\n", 400},
+        {"\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {"2\r\n{}\r\n\r\n0\r\n\r\n", 400},
+        {"000000002\r\n{}\r\n0\r\n\r\n", 400},
+        {"ffffffffffffffff\r\n{}", 400},
+        {"ffffffff\r\n{}", 413},
+        {"100001\r\n{}", 413},
+        {"2\r\n{}\r\n0\r\nHost: other\r\n\r\n", 400},
+        {"2\r\n{}\r\n0\r\n\n", 400},
+    };
+    struct http_scene *scene = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[512];
+        struct http_answer answer;
+        int n = snprintf(request, sizeof request, CHUNKED "%s", cases[i].body);
+        expect_raw(scene, request, (size_t)n, cases[i].status);
+        /* the same when it comes byte by byte */
+        int fd = http_connect(scene->port, NULL);
+        http_write_chars(fd, CHUNKED);
+        for (const char *c = cases[i].body; *c; c++)
+            http_write(fd, c, 1);
+        http_read(fd, &answer, true);
+        assert_int_equal(answer.status, cases[i].status);
+        assert_non_null(strstr(answer.head, "Content-Type: application/problem+json"));
+        http_answer_done(&answer);
+        close(fd);
+    }
+    expect_served(scene);
+}
+
+/* Two requests in one write, and chunks that are cut anywhere. */
+static void chunks_may_be_cut_anywhere(void **state)
+{
+    static const char body[] = "1\r\n{\r\n0B\r\n\"input\":{\"i\r\n7\r\nd\":77}}\r\n0\r\n\r\n";
+    static const char head[] =
+        "POST /v1/workflows/read/instances HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON
+        "Transfer-Encoding: chunked\r\n\r\n";
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    char both[1024];
+    int fd = http_connect(scene->port, NULL);
+    for (size_t cut = 0; cut <= strlen(body); cut++) {
+        http_write_chars(fd, head);
+        http_write(fd, body, cut);
+        usleep(1000);
+        http_write_chars(fd, body + cut);
+        http_read(fd, &answer, true);
+        assert_int_equal(answer.status, 200);
+        assert_false(answer.closed);
+        http_answer_done(&answer);
+    }
+    snprintf(both, sizeof both, "%s%s%s%s", head, body, head, body);
+    http_write_chars(fd, both);
+    for (int i = 0; i < 2; i++) {
+        http_read(fd, &answer, true);
+        assert_int_equal(answer.status, 200);
+        http_answer_done(&answer);
+    }
+    close(fd);
 }
 
 static void chunks_are_taken_up_to_the_limit(void **state)
@@ -417,6 +526,9 @@ int http_guard_tests(void)
     const struct CMUnitTest tests[] = {
         TEST(what_could_be_read_in_two_ways_is_refused),
         TEST(heads_and_bodies_that_are_too_large_are_refused),
+        TEST(every_target_is_answered_with_a_problem),
+        TEST(chunks_are_read_strictly),
+        TEST(chunks_may_be_cut_anywhere),
         TEST(chunks_are_taken_up_to_the_limit),
         TEST(bodies_are_read_strictly),
         TEST(a_connection_serves_many_requests),
