@@ -3,14 +3,41 @@
 #include "http_server.h"
 #include "lock_break.h"
 #include "runtime.h"
-#include "runtime_sql.h"
+#include "server_sql.h"
+#include "utf8.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/* One page: as many as the server's lock table may hold. */
+enum {
+    PLACE_CHARS = 2 + 17 + 1 + 12, /* as lock_page.sql makes it: 0e1234...-123456789abc */
+};
+
+/* The id of a row: its place among those of its path, and the path. */
+static bool is_id(const char *id)
+{
+    static const char hex[] = "0123456789abcdef";
+    return strlen(id) > PLACE_CHARS + 1 && (id[0] == '0' || id[0] == '1') &&
+           (id[1] == 'e' || id[1] == 's') && strspn(id + 2, "0123456789") == 17 && id[19] == '-' &&
+           strspn(id + 20, hex) == 12 && id[PLACE_CHARS] == '-' &&
+           utf8_prefix(id, strlen(id), strlen(id)) == strlen(id);
+}
+
 void http_locks_list(struct http_exchange *exchange)
 {
-    http_reply_list(exchange, "locks", SQL_LOCK_LIST, 0, NULL);
+    char limit[24], place[PLACE_CHARS + 1] = "";
+    const char *after = http_query(exchange, "after");
+    if (!http_query_limit(exchange))
+        return;
+    if (after && !is_id(after)) {
+        http_reply_error(exchange, 400, "the parameter 'after' wants the id of a row");
+        return;
+    }
+    snprintf(limit, sizeof limit, "%lld", (long long)exchange->limit);
+    if (after)
+        memcpy(place, after, PLACE_CHARS);
+    const char *params[] = {after ? place : NULL, after ? after + PLACE_CHARS + 1 : NULL, limit};
+    http_reply_list(exchange, "locks", SQL_LOCK_PAGE, 3, params);
 }
 
 static void abandon(struct http_exchange *exchange)

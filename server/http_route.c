@@ -48,7 +48,7 @@ const struct http_route http_routes[] = {
      "", "", "Evaluate", "Evaluated", "The lock paths that an activity would take for some inputs",
      {200, 404, 0}},
     {"GET", "/v1/locks", VIEWER, http_locks_list, HTTP_BODY_NONE,
-     "", "", "", "Locks", "Who holds and who waits, over all hosts", {200, 0}},
+     "after limit ", "", "", "Locks", "Who holds and who waits, over all hosts", {200, 0}},
     {"DELETE", "/v1/locks/{path*}", OPERATOR, http_locks_break, HTTP_BODY_NONE,
      "", "", "", "Broken", "Break a lock", {200, 404, 409, 0}},
     {"GET", "/v1/stream", VIEWER, http_stream, HTTP_BODY_NONE,

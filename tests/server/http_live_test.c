@@ -187,6 +187,57 @@ static void a_broken_lock_ends_who_holds_it(void **state)
                      1);
 }
 
+/* Every row once, and in order. */
+static void locks_come_in_pages(void **state)
+{
+    struct http_scene *scene = *state;
+    PGconn *conn = scene->database->conn;
+    PGconn *waiter = fixture_connect(scene->database->conninfo);
+    char path[300] = "/v1/locks?limit=3", last[200] = "";
+    int n_pages = 0, n_exclusive = 0, n_waiting = 0;
+    fixture_exec(conn, "BEGIN; SELECT latchkey.lock(ARRAY['a/1', 'a/2', 'b/1', 'b/2', 'c'])");
+    assert_int_equal(PQsendQuery(waiter, "SELECT latchkey.lock('c')"), 1);
+    assert_int_equal(PQflush(waiter), 0);
+    PGconn *other = fixture_connect(scene->database->conninfo);
+    fixture_eventually_true(other, "SELECT EXISTS (SELECT FROM latchkey.locks WHERE NOT granted)",
+                            HTTP_SCENE_PATIENCE_MS);
+    for (bool more = true; more; n_pages++) {
+        size_t i;
+        json_t *row, *page = http_expect(scene->port, "GET", path, NULL, NULL, 200);
+        const char *next = json_string_value(json_object_get(page, "next"));
+        json_t *rows = json_object_get(page, "locks");
+        assert_true(json_array_size(rows) <= 3);
+        json_array_foreach(rows, i, row)
+        {
+            const char *text = json_string_value(json_object_get(row, "path"));
+            bool exclusive =
+                strcmp(json_string_value(json_object_get(row, "mode")), "exclusive") == 0;
+            bool granted = json_is_true(json_object_get(row, "granted"));
+            assert_true(strcmp(text, last) >= 0);
+            n_exclusive += exclusive && granted;
+            n_waiting += !granted;
+            snprintf(last, sizeof last, "%s", text);
+        }
+        more = next != NULL;
+        if (more)
+            snprintf(path, sizeof path, "/v1/locks?limit=3&after=%s", next);
+        json_decref(page);
+    }
+    assert_int_equal(n_exclusive, 5);
+    assert_int_equal(n_waiting, 1);
+    assert_true(n_pages >= 3);
+    static const char *const bad[] = {"x", "0e12345678901234567-123456789abc",
+                                      "0e12345678901234567-123456789abc-",
+                                      "2e12345678901234567-123456789abc-a", "%ff%fe"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(path, sizeof path, "/v1/locks?after=%s", bad[i]);
+        json_decref(http_expect(scene->port, "GET", path, NULL, NULL, 400));
+    }
+    fixture_exec(conn, "COMMIT");
+    PQfinish(waiter);
+    PQfinish(other);
+}
+
 static void figures_count_what_happened_and_name_no_path(void **state)
 {
     struct http_scene *scene = *state;
@@ -298,6 +349,7 @@ int http_live_tests(void)
         TEST(all_streams_share_one_poll),
         TEST(a_client_that_takes_nothing_is_dropped),
         TEST(a_broken_lock_ends_who_holds_it),
+        TEST(locks_come_in_pages),
         TEST(figures_count_what_happened_and_name_no_path),
         TEST(figures_tell_the_queue_the_lock_table_and_the_jobs),
         TEST(scrapes_share_one_look_and_do_not_wait_for_it),
