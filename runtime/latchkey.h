@@ -193,8 +193,8 @@ LATCHKEY_CHECK bool latchkey_find(struct latchkey *host, const char *workflow,
                                   latchkey_published_fn *done, void *arg,
                                   struct latchkey_fault *fault);
 
-/** A JSON object, as `latchkey reload --json` and `latchkey refresh --json` print it; NULL: fault
- * says why not. */
+/** A JSON object: as `latchkey reload --json` and `latchkey refresh --json` print it, or what an
+ * event has started; NULL: fault says why not. */
 typedef void latchkey_report_fn(const char *report, const struct latchkey_fault *fault, void *arg);
 
 /** Publishes what has changed in the *.yaml, *.yml and *.json files of a directory. */
@@ -288,6 +288,15 @@ LATCHKEY_CHECK bool latchkey_deliver(struct latchkey *host, const char *instance
 LATCHKEY_CHECK bool latchkey_resume(struct latchkey *host, const char *instance,
                                     latchkey_result_fn *done, void *arg,
                                     struct latchkey_fault *fault);
+
+/** Starts the workflows whose triggers name an event, in the background, for any host to run.
+ * payload is the input that they get, a JSON object; NULL = an empty one. Told once the jobs are
+ * committed: `{"started":[{"workflow","instance"}]}` with the ids that the instances will have,
+ * an empty list if no trigger names the event; LATCHKEY_FAULT_UNKNOWN when the commit's answer was
+ * lost. */
+LATCHKEY_CHECK bool latchkey_emit(struct latchkey *host, const char *event, const char *payload,
+                                  latchkey_report_fn *done, void *arg,
+                                  struct latchkey_fault *fault);
 
 /** @}
  * @name Native actions

@@ -21,12 +21,14 @@ enum request_kind {
     REQUEST_SUBMIT,
     REQUEST_ENQUEUE,
     REQUEST_DELIVER,
+    REQUEST_EMIT,
 };
 
 struct latchkey_request {
     struct latchkey *host;
     enum request_kind kind;
-    char *name; /* of the workflow, the instance or the directory; NULL = all workflows */
+    char
+        *name; /* of the workflow, the instance, the event or the directory; NULL = all workflows */
     char *key, *event;
     json_t *value; /* input or payload; NULL = none */
     struct definition *definition;
@@ -170,7 +172,8 @@ static void tell_failed(struct latchkey_request *request, const struct fault *fa
     case REQUEST_PUBLISH:
     case REQUEST_FIND: tell_published(request, NULL, false, fault); break;
     case REQUEST_RELOAD:
-    case REQUEST_REFRESH: tell_report(request, NULL, fault); break;
+    case REQUEST_REFRESH:
+    case REQUEST_EMIT: tell_report(request, NULL, fault); break;
     case REQUEST_SUBMIT:
     case REQUEST_ENQUEUE:
     case REQUEST_DELIVER: tell_refused(request, fault); break;
@@ -261,6 +264,25 @@ static bool deliver(struct latchkey_request *request, struct fault *fault)
     return true;
 }
 
+static void on_emitted(const json_t *started, const struct fault *fault, void *arg)
+{
+    struct fault failed;
+    json_t *report = started ? json_pack("{s:O}", "started", started) : NULL;
+    if (started && !report)
+        (void)fault_no_memory(&failed);
+    tell_report(arg, report, started ? &failed : fault);
+    json_decref(report);
+}
+
+static bool emit(struct latchkey_request *request, struct fault *fault)
+{
+    if (!runtime_emit(request->host->runtime, request->name, request->value, on_emitted, request,
+                      fault))
+        return false;
+    leave_apart(request);
+    return true;
+}
+
 static bool begin(struct latchkey_request *request, struct fault *fault)
 {
     struct latchkey *host = request->host;
@@ -274,14 +296,16 @@ static bool begin(struct latchkey_request *request, struct fault *fault)
     case REQUEST_SUBMIT:
     case REQUEST_ENQUEUE: return find(request, fault);
     case REQUEST_DELIVER: return deliver(request, fault);
+    case REQUEST_EMIT: return emit(request, fault);
     }
     return false;
 }
 
+/* Which workflows an event starts depends on what is published too. */
 static bool names_workflow(const struct latchkey_request *request)
 {
     return request->kind == REQUEST_FIND || request->kind == REQUEST_SUBMIT ||
-           request->kind == REQUEST_ENQUEUE;
+           request->kind == REQUEST_ENQUEUE || request->kind == REQUEST_EMIT;
 }
 
 /* Whether it goes on now: begins, or is told *fault, FAULT_NONE before. */
@@ -483,4 +507,17 @@ bool latchkey_resume(struct latchkey *host, const char *instance, latchkey_resul
                      void *arg, struct latchkey_fault *fault)
 {
     return ask_on(host, instance, /* event= */ NULL, /* payload= */ NULL, done, arg, fault);
+}
+
+bool latchkey_emit(struct latchkey *host, const char *event, const char *payload,
+                   latchkey_report_fn *done, void *arg, struct latchkey_fault *fault)
+{
+    struct latchkey_request *request = NULL;
+    struct fault failed;
+    const char *text = payload ? payload : "{}";
+    if (!request_new(host, REQUEST_EMIT, event, arg, &request, &failed) ||
+        !json_read("payload", text, strlen(text), &request->value, &failed))
+        return refuse(request, &failed, fault);
+    request->done.report = done;
+    return hold(request);
 }

@@ -195,7 +195,7 @@ static void the_longest_line_is_whole(void **state)
 {
     struct sink *sink = *state;
     struct log_field fields[LOG_FIELDS_MAX];
-    char text[10000], name[LOG_FIELDS_MAX][16];
+    char text[10000], name[LOG_FIELDS_MAX][24];
     memset(text, 1, sizeof text - 1);
     text[sizeof text - 1] = '\0';
     for (int i = 0; i < LOG_FIELDS_MAX; i++) {

@@ -207,6 +207,47 @@ static void definitions_are_reloaded_and_refreshed(void **state)
     latchkey_free(host);
 }
 
+static const char rung[] = "workflow: rung\n"
+                           "input: {id: integer}\n"
+                           "data:\n"
+                           "  row: {table: counter, key: {id: input.id}}\n"
+                           "start: x\n"
+                           "triggers: [{event: bell}]\n"
+                           "activities:\n"
+                           "  x: {script: data.row.n = data.row.n + 1}\n";
+
+/* Also when it is asked for in one go with the publishing that makes the trigger. */
+static void an_event_starts_the_workflows_that_it_triggers(void **state)
+{
+    struct desk *desk = *state;
+    struct latchkey *host = desk_host(desk);
+    struct word emitted = {0}, unheard = {0}, wrong = {0}, cut = {0};
+    struct latchkey_fault fault;
+    OK(latchkey_work(host, 0, &why));
+    OK(latchkey_start(host, NULL, NULL, &why));
+    OK(latchkey_publish(host, "rung.yaml", rung, -1, NULL, NULL, &why));
+    OK(latchkey_emit(host, "bell", "{\"id\":6}", on_report, &emitted, &why));
+    assert_int_equal(latchkey_n_running(host), 2);
+    desk_wait(desk, &emitted.told);
+    assert_non_null(strstr(emitted.report, "{\"started\":[{\"workflow\":\"rung\",\"instance\":\""));
+    for (int i = 0; i < 600 && !fixture_int(desk->sql, "SELECT n FROM counter WHERE id = 6"); i++)
+        desk_turn(desk, 100);
+    assert_int_equal(fixture_int(desk->sql, "SELECT n FROM counter WHERE id = 6"), 1);
+    OK(latchkey_emit(host, "gong", NULL, on_report, &unheard, &why));
+    desk_wait(desk, &unheard.told);
+    assert_string_equal(unheard.report, "{\"started\":[]}");
+    OK(latchkey_emit(host, "bell", "[1]", on_report, &wrong, &why));
+    desk_wait(desk, &wrong.told);
+    assert_int_equal(wrong.fault.kind, LATCHKEY_FAULT_INVALID);
+    assert_false(latchkey_emit(host, "bell", "{", on_report, &wrong, &fault));
+    assert_int_equal(fault.kind, LATCHKEY_FAULT_INVALID);
+    assert_int_equal(latchkey_n_running(host), 0);
+    OK(latchkey_emit(host, "bell", "{\"id\":6}", on_report, &cut, &why));
+    latchkey_free(host);
+    assert_true(cut.told);
+    assert_true(cut.failed);
+}
+
 int requests_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +260,7 @@ int requests_tests(void)
         cmocka_unit_test_setup(an_idle_instance_goes_on_with_its_event, desk_clear),
         cmocka_unit_test_setup(background_work_is_done_by_a_host_that_was_told_to, desk_clear),
         cmocka_unit_test_setup(definitions_are_reloaded_and_refreshed, desk_clear),
+        cmocka_unit_test_setup(an_event_starts_the_workflows_that_it_triggers, desk_clear),
     };
     return cmocka_run_group_tests_name("requests", tests, desk_open, desk_close);
 }
