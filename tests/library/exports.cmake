@@ -1,11 +1,14 @@
-# What the shared library exports is what latchkey.h declares: nothing else, and all of it.
-execute_process(COMMAND ${NM} -D --defined-only --format=posix ${LIBRARY}
+# What a library exports is what latchkey.h declares: nothing else, and all of it. TABLE is -D for a
+# shared library, --extern-only for a static one.
+execute_process(COMMAND ${NM} ${TABLE} --defined-only --format=posix ${LIBRARY}
                 OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX MATCHALL "[^\n]+" lines "${symbols}")
 set(exported "")
 foreach(line IN LISTS lines)
-    string(REGEX REPLACE " .*" "" name "${line}")
-    list(APPEND exported ${name})
+    if(NOT line MATCHES ":$") # a member of an archive
+        string(REGEX REPLACE " .*" "" name "${line}")
+        list(APPEND exported ${name})
+    endif()
 endforeach()
 
 file(READ ${HEADER} text)

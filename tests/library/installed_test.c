@@ -67,6 +67,7 @@ static void everything_is_where_it_belongs(void **state)
         LIBDIR "/pkgconfig/latchkey.pc",
         LIBDIR "/cmake/latchkey/latchkeyConfig.cmake",
         LIBDIR "/cmake/latchkey/latchkeyConfigVersion.cmake",
+        LIBDIR "/cmake/latchkey/latchkeyTargets.cmake",
         "share/man/man1/latchkey.1",
         "share/man/man1/latchkey-run.1",
         "share/bash-completion/completions/latchkey",
@@ -105,15 +106,18 @@ static void write_program_of_readme(const char *file)
     assert_int_equal(fclose(out), 0);
 }
 
-static void the_program_of_the_readme_runs_a_workflow(void **state)
+static void append(const char *file, const char *text)
 {
-    struct desk *desk = *state;
+    FILE *stream = fopen(file, "a");
+    assert_non_null(stream);
+    fputs(text, stream);
+    assert_int_equal(fclose(stream), 0);
+}
+
+/* Runs it as it was built. */
+static void run_program_of_readme(struct desk *desk, const char *program)
+{
     char command[COMMAND_BYTES], said[512];
-    write_program_of_readme(ELSEWHERE "/read.c");
-    if (!shell("export PKG_CONFIG_PATH=" PREFIX "/" LIBDIR "/pkgconfig; " COMPILER " " SANITIZE
-               " -Wall -Wextra -Werror " ELSEWHERE "/read.c -o " ELSEWHERE "/read "
-               "$(pkg-config --cflags --libs latchkey) -Wl,-rpath," PREFIX "/" LIBDIR))
-        fail();
     fixture_exec(desk->sql, "CREATE TABLE message (id integer PRIMARY KEY, read integer NOT NULL);"
                             "INSERT INTO message VALUES (42, 7)");
     snprintf(command, sizeof command,
@@ -122,10 +126,56 @@ static void the_program_of_the_readme_runs_a_workflow(void **state)
              desk->conninfo);
     if (!shell(command))
         fail();
-    snprintf(command, sizeof command, "LATCHKEY_DATABASE='%s' " ELSEWHERE "/read", desk->conninfo);
+    snprintf(command, sizeof command, "LATCHKEY_DATABASE='%s' %s", desk->conninfo, program);
     output_of(command, said, sizeof said);
     assert_string_equal(said, "message-read completed \n");
     assert_int_equal(fixture_int(desk->sql, "SELECT read FROM message WHERE id = 42"), 8);
+    fixture_exec(desk->sql, "DROP TABLE message");
+}
+
+static void the_program_of_the_readme_runs_a_workflow(void **state)
+{
+    write_program_of_readme(ELSEWHERE "/read.c");
+    if (!shell("export PKG_CONFIG_PATH=" PREFIX "/" LIBDIR "/pkgconfig; " COMPILER " " SANITIZE
+               " -Wall -Wextra -Werror " ELSEWHERE "/read.c -o " ELSEWHERE "/read "
+               "$(pkg-config --cflags --libs latchkey) -Wl,-rpath," PREFIX "/" LIBDIR))
+        fail();
+    run_program_of_readme(*state, ELSEWHERE "/read");
+}
+
+/* As docs/c-api.md says, by pkg-config and by the CMake package; the program has names of its own
+ * that the layers have too, and needs no liblatchkey.so. */
+static void it_runs_with_the_static_library(void **state)
+{
+    static const char own_names[] = "\nint log_line(void);\nint log_line(void) { return 1; }\n"
+                                    "int text_add(void);\nint text_add(void) { return 2; }\n";
+    static const char project[] = "cmake_minimum_required(VERSION 3.24)\n"
+                                  "project(mine LANGUAGES C)\n"
+                                  "find_package(latchkey 0.1 REQUIRED)\n"
+                                  "add_executable(mine ../read.c)\n"
+                                  "target_link_libraries(mine PRIVATE latchkey::static)\n";
+    char needed[TEXT_BYTES / 16];
+    if (!HAS_STATIC)
+        skip();
+    write_program_of_readme(ELSEWHERE "/read.c");
+    append(ELSEWHERE "/read.c", own_names);
+    if (!shell("export PKG_CONFIG_PATH=" PREFIX "/" LIBDIR "/pkgconfig; " COMPILER
+               " -Wall -Wextra -Werror " ELSEWHERE "/read.c -o " ELSEWHERE "/read_static "
+               "$(pkg-config --cflags --static --libs latchkey |"
+               " sed s/-llatchkey/-l:liblatchkey.a/)"))
+        fail();
+    output_of("readelf -d " ELSEWHERE "/read_static", needed, sizeof needed);
+    assert_non_null(strstr(needed, "libpq.so"));
+    assert_null(strstr(needed, "liblatchkey.so"));
+    run_program_of_readme(*state, ELSEWHERE "/read_static");
+    if (!shell("mkdir -p " ELSEWHERE "/mine"))
+        fail();
+    append(ELSEWHERE "/mine/CMakeLists.txt", project);
+    if (!shell(CMAKE " -S " ELSEWHERE "/mine -B " ELSEWHERE "/mine/build -G Ninja "
+                     "-DCMAKE_PREFIX_PATH=" PREFIX " -DCMAKE_C_COMPILER=" COMPILER " && " CMAKE
+                     " --build " ELSEWHERE "/mine/build"))
+        fail();
+    run_program_of_readme(*state, ELSEWHERE "/mine/build/mine");
 }
 
 /* ---- samples/embedded-host ---- */
@@ -249,6 +299,7 @@ int installed_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_where_it_belongs),
         cmocka_unit_test(the_program_of_the_readme_runs_a_workflow),
+        cmocka_unit_test(it_runs_with_the_static_library),
         cmocka_unit_test(the_sample_builds_and_admits_no_more_than_there_is_room),
     };
     return cmocka_run_group_tests_name("installed", tests, install, desk_close);
