@@ -7,11 +7,8 @@ static const struct {
     const char *name;
     int (*run)(void);
 } groups[] = {
-    {"host", host_tests},
-    {"requests", requests_tests},
-    {"action", action_tests},
-    {"loop", loop_tests},
-    {"installed", installed_tests},
+    {"host", host_tests}, {"requests", requests_tests},   {"action", action_tests},
+    {"loop", loop_tests}, {"installed", installed_tests},
 };
 
 int main(int argc, char **argv)
