@@ -8,6 +8,7 @@ machine's processors: the host, PostgreSQL, wrk. Exits 1 when a check fails.
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -40,10 +41,11 @@ def options() -> argparse.Namespace:
 
 
 class Server:
-    """A process that says where it listens."""
+    """A process that says where it listens, and when it is ready for requests."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], said: Path):
+    def __init__(self, arguments: list[str], environment: dict[str, str], said: Path, ready: str):
         self.said = said
+        self.ready = ready
         with open(said, "wb") as file:
             self.process = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL,
                                             stdout=file, stderr=file)
@@ -52,9 +54,9 @@ class Server:
     def wait_for_url(self) -> str:
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until and self.process.poll() is None:
-            for line in self.said.read_text(encoding="utf-8").splitlines():
-                if "listening on http://" in line:
-                    return line.rpartition(" ")[2]
+            said = self.said.read_text(encoding="utf-8")
+            if self.ready in said:
+                return re.search(r"listening on (http://\S+)", said)[1]
             time.sleep(0.05)
         self.process.kill()
         raise Failed(f"it does not listen:\n{self.said.read_text(encoding='utf-8')}")
@@ -106,7 +108,7 @@ def drive(url: str, seconds: int, environment: dict[str, str]) -> Driven:
 
 def drive_constant(given: argparse.Namespace, database: Database, seconds: int) -> Driven:
     server = Server([str(given.build / "bench/bench_constant")], database.environment,
-                    database.directory / "constant.log")
+                    database.directory / "constant.log", "listening on")
     try:
         driven = drive(server.url, seconds, database.environment)
         driven.server_s = server.stop()
@@ -120,7 +122,8 @@ def drive_host(given: argparse.Namespace, database: Database) -> Driven:
     log = database.directory / "serve.log"
     before, used_before = database.prepare("message"), database.processor_s()
     server = Server([str(given.build / "latchkey"), "serve", "--listen", "127.0.0.1:0",
-                     "--definitions", "samples/message-read"], database.environment, log)
+                     "--definitions", "samples/message-read"], database.environment, log,
+                    "host: ready")
     try:
         driven = drive(server.url, given.seconds, database.environment)
         driven.server_s = server.stop()
