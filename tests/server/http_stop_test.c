@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -104,11 +105,60 @@ static void a_host_that_is_killed_under_load_loses_nothing_that_it_has_answered(
     http_crowd_free(crowd);
 }
 
+/* What only looks is no execution, and waited for as well. */
+static void a_host_that_stops_answers_those_that_only_look(void **state)
+{
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    int fd = http_connect(scene->port, NULL);
+    fixture_exec(scene->database->conn, "BEGIN; LOCK TABLE latchkey.instance");
+    http_write_chars(fd, "GET /v1/instances HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    PGconn *watcher = fixture_connect(scene->database->conninfo);
+    fixture_eventually_true(watcher, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted",
+                            HTTP_SCENE_PATIENCE_MS);
+    PQfinish(watcher);
+    kill(scene->host.pid, SIGTERM);
+    http_scene_wait_for(scene, "stopping", 1);
+    usleep(300 * 1000); /* it looks many times a second whether it may end */
+    fixture_exec(scene->database->conn, "COMMIT");
+    http_read(fd, &answer, true);
+    assert_int_equal(answer.status, 200);
+    assert_true(answer.closed);
+    http_answer_done(&answer);
+    close(fd);
+    http_scene_end(scene, 0);
+}
+
+static void a_host_waits_no_longer_than_it_may(void **state)
+{
+    struct http_scene *scene = *state;
+    struct http_answer answer;
+    http_scene_start(scene, (const char *const[]){"--drain", "1", NULL});
+    int fd = http_connect(scene->port, NULL);
+    http_write_chars(fd,
+                     "POST /v1/workflows/slow/instances HTTP/1.1\r\nHost: localhost\r\n" HTTP_JSON
+                     "Content-Length: 2\r\n\r\n{}");
+    fixture_eventually_true(scene->database->conn,
+                            "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND"
+                            " mode = 'ExclusiveLock' AND granted",
+                            HTTP_SCENE_PATIENCE_MS);
+    kill(scene->host.pid, SIGTERM);
+    http_scene_end(scene, 128 + SIGTERM);
+    http_read(fd, &answer, true);
+    assert_int_equal(answer.status, 0);
+    http_answer_done(&answer);
+    close(fd);
+    assert_int_equal(recorded(scene), 0);
+}
+
 int http_stop_tests(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, http_scene_set_up, http_scene_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_host_that_stops_under_load_answers_all_that_it_has_done),
+        TEST(a_host_that_stops_answers_those_that_only_look),
+        cmocka_unit_test_setup_teardown(a_host_waits_no_longer_than_it_may, http_scene_prepare,
+                                        http_scene_tear_down),
         TEST(a_host_that_is_killed_under_load_loses_nothing_that_it_has_answered),
     };
     return cmocka_run_group_tests_name("http_stop", tests, NULL, NULL);
