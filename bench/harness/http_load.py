@@ -129,10 +129,22 @@ def drive_host(given: argparse.Namespace, database: Database) -> Driven:
         driven.server_s = server.stop()
     finally:
         server.kill()
+    wait_for_sessions(database)
     driven.database_s = database.processor_s() - used_before
     driven.check("the host")
     check_counter(driven, database.found("message"), before)
     return driven
+
+
+def wait_for_sessions(database: Database) -> None:
+    """The server knows what a session has used when it has ended, a little after its client."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        if database.ask("SELECT count(*) FROM pg_stat_activity"
+                        " WHERE backend_type = 'client backend';") == [["1"]]:
+            return
+        time.sleep(0.05)
+    raise Failed("sessions of the host are still there")
 
 
 def check_counter(driven: Driven, found: dict, before: int) -> None:
