@@ -64,7 +64,8 @@ static const struct http_field *find_field(const struct http_field *fields, cons
     return field->name ? field : NULL;
 }
 
-static void add_error(json_t *problem, const char *name, const char *words, const char *more)
+/* The problem is made for the first error: most bodies have none. */
+static void add_error(json_t **problem, const char *name, const char *words, const char *more)
 {
     char pointer[128] = "/", detail[256];
     size_t n = 1;
@@ -78,30 +79,32 @@ static void add_error(json_t *problem, const char *name, const char *words, cons
     }
     pointer[n] = '\0';
     snprintf(detail, sizeof detail, "%s%s", words, more);
-    http_problem_add(problem, pointer, 0, 0, detail);
+    if (!*problem)
+        *problem = http_problem_new(400, NULL, "the body is not as this route wants it");
+    http_problem_add(*problem, pointer, 0, 0, detail);
 }
 
 /* Everything that is wrong, at once. */
 static bool check_fields(struct http_exchange *exchange, const struct http_field *fields)
 {
     const char *name;
-    json_t *value;
-    json_t *problem = http_problem_new(400, NULL, "the body is not as this route wants it");
+    json_t *value, *problem = NULL;
+    bool ok = true;
     json_object_foreach(exchange->body, name, value)
     {
         const struct http_field *field = find_field(fields, name);
-        if (!field)
-            add_error(problem, name, "there is no such field", "");
-        else if (field->type != JSON_NULL && (int)json_typeof(value) != field->type)
-            add_error(problem, name, "this is not ", type_name(field->type));
+        if (field && (field->type == JSON_NULL || (int)json_typeof(value) == field->type))
+            continue;
+        add_error(&problem, name, field ? "this is not " : "there is no such field",
+                  field ? type_name(field->type) : "");
+        ok = false;
     }
     for (const struct http_field *field = fields; field->name; field++)
-        if (field->required && !json_object_get(exchange->body, field->name))
-            add_error(problem, field->name, "this field is missing", "");
-    bool ok = problem && !json_object_get(problem, "errors");
-    if (ok)
-        json_decref(problem);
-    else
+        if (field->required && !json_object_get(exchange->body, field->name)) {
+            add_error(&problem, field->name, "this field is missing", "");
+            ok = false;
+        }
+    if (!ok)
         http_reply_problem(exchange, problem);
     return ok;
 }

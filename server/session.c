@@ -15,11 +15,14 @@ enum {
     FULL_WAIT_US = 30 * 1000 * 1000, /* one without a free connection: as for a lock */
 };
 
+/* evhttp turns reading off and on for each request: the changes of one turn are told to the kernel
+ * together, or not at all where they take each other back. */
 struct event_base *session_new_loop(void)
 {
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
-    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER |
+                                                    EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0)
         base = event_base_new_with_config(config);
     if (config)
         event_config_free(config);

@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,50 @@ static void text_keeps_every_character(void **state)
 {
     (void)state;
     becomes("\"\\u00e4\\ud83d\\ude00\\u0000\\n\"", "\"\xc3\xa4\xf0\x9f\x98\x80\\u0000\\n\"");
+    becomes("\"\\\"\\\\\\/\\b\\f\\r\\t\\u001f\\u007f\"", "\"\\\"\\\\/\\b\\f\\r\\t\\u001F\x7f\"");
+    becomes("{\"a\\nb\": \"\"}", "{\"a\\nb\":\"\"}");
+}
+
+static void reals_are_written_with_the_fewest_digits(void **state)
+{
+    (void)state;
+    becomes("[1.1, 0.30000000000000004, 1.10, 26.0, 0.001, 51.798, 0.0, -0.0, -1.5]",
+            "[1.1,0.30000000000000004,1.1,26.0,0.001,51.798,0.0,-0.0,-1.5]");
+    becomes("[99999999999.999, 100000000000.001, 123456789012345678.0, 0.0005, 1e5, 100e18, 1e-7]",
+            "[99999999999.999,100000000000.001,1.2345678901234568e17,0.0005,100000.0,1e20,1e-7]");
+    becomes("[2.2250738585072014e-308, 1.7976931348623157e308, 3.3333333333333335]",
+            "[2.2250738585072014e-308,1.7976931348623157e308,3.3333333333333335]");
+}
+
+/* Every one of them, and what jansson reads from it. */
+static void milliseconds_are_read_back_the_same(void **state)
+{
+    struct fault fault;
+    (void)state;
+    for (int64_t us = 0; us < INT64_C(90000000000000); us += us / 1000 + 1) {
+        char by_printf[40];
+        json_t *value = json_real((double)us / 1000), *back = NULL;
+        char *written = json_write(value);
+        assert_non_null(written);
+        assert_true(json_read("it", written, strlen(written), &back, &fault));
+        assert_true(json_is_real(back) && json_equal(value, back));
+        snprintf(by_printf, sizeof by_printf, "%.15g%s", (double)us / 1000, us % 1000 ? "" : ".0");
+        assert_string_equal(written, by_printf);
+        free(written);
+        json_decref(value);
+        json_decref(back);
+    }
+}
+
+static void another_locale_changes_nothing(void **state)
+{
+    (void)state;
+    for (const char **name = (const char *[]){"de_DE.UTF-8", "fr_FR.UTF-8", "ps_AF.UTF-8", NULL};
+         *name; name++) {
+        setlocale(LC_ALL, *name); /* it may not be installed */
+        becomes("[1.5,0.30000000000000004,1e-7]", "[1.5,0.30000000000000004,1e-7]");
+    }
+    setlocale(LC_ALL, "C");
 }
 
 static void what_is_no_json_is_refused_with_its_place(void **state)
@@ -269,6 +314,9 @@ int json_tests(void)
         cmocka_unit_test(it_is_written_in_one_line_in_the_order_of_the_keys),
         cmocka_unit_test(integers_stay_apart_from_reals),
         cmocka_unit_test(text_keeps_every_character),
+        cmocka_unit_test(reals_are_written_with_the_fewest_digits),
+        cmocka_unit_test(milliseconds_are_read_back_the_same),
+        cmocka_unit_test(another_locale_changes_nothing),
         cmocka_unit_test(what_is_no_json_is_refused_with_its_place),
         cmocka_unit_test(a_key_twice_is_refused),
         cmocka_unit_test(bytes_that_are_no_utf8_are_refused),

@@ -13,9 +13,11 @@ int message_database_set_up(void **state)
     }
     setenv("LATCHKEY_DATABASE", database->conninfo, 1);
     database->conn = fixture_connect(database->conninfo);
-    fixture_exec(database->conn, "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
-                                 " read bigint NOT NULL DEFAULT 0);"
-                                 "INSERT INTO message (id) SELECT generate_series(1, 100)");
+    fixture_execf(database->conn,
+                  "CREATE TABLE message (id bigint PRIMARY KEY, title text,"
+                  " read bigint NOT NULL DEFAULT 0);"
+                  "INSERT INTO message (id) SELECT generate_series(1, %d)",
+                  MESSAGE_DATABASE_MESSAGES);
     *state = database;
     return 0;
 }

@@ -3,6 +3,10 @@
 #pragma once
 #include "postgres_fixture.h"
 
+enum {
+    MESSAGE_DATABASE_MESSAGES = 100,
+};
+
 struct message_database {
     char conninfo[FIXTURE_CONNINFO_BYTES];
     PGconn *conn;
