@@ -7,6 +7,7 @@
 #include "lease_sweep.h"
 #include "pg_fault.h"
 #include "runtime_state.h"
+#include "wait_lengths.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ struct scheduler {
     int last_size;           /* members of the last plain batch */
     int64_t linger_until_us; /* 0: nobody lingers */
     struct contention contention;
+    struct wait_lengths waits;
     struct fault away; /* the last failure to get a connection */
     int64_t away_us;
 };
@@ -195,8 +197,10 @@ void scheduler_add(struct scheduler *scheduler, struct execution *execution)
     evtimer_assign(&execution->timer, scheduler->runtime->base, on_timer, execution);
     if (!join(scheduler, execution))
         return;
-    if (execution_activity(execution)->acquire_timeout_ms > 0) {
-        arm(execution);
+    int64_t acquire_us = execution_activity(execution)->acquire_timeout_ms * 1000;
+    if (acquire_us > 0) {
+        wait_lengths_arm(&scheduler->waits, &execution->timer, acquire_us,
+                         execution->acquire_until_us);
     } else if (execution->state == EXECUTION_QUEUED) {
         end_waiting(scheduler, execution); /* trying once: others of this process hold it */
     } else {

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum {
+    REFILL_MOST = 256, /* submissions in a row: answers and signals are heard in between */
+};
+
 /* One of the runs that are under way. */
 struct run_load_slot {
     struct run_load *load;
@@ -76,14 +80,25 @@ static bool has_more(const struct run_load *load)
            load->n_submitted < run_plan_count(load->options.plan);
 }
 
+/* An active event would be called again before what the sockets have. */
+static void refill_after_others(struct run_load *load)
+{
+    struct timeval at_once = {0};
+    if (event_add(load->refill, &at_once) != 0)
+        event_active(load->refill, EV_TIMEOUT, 1);
+}
+
 static void on_refill(evutil_socket_t fd, short what, void *arg)
 {
     struct run_load *load = arg;
+    int n_submitted = 0;
     (void)fd;
     (void)what;
-    while (has_more(load) && load->free_slots)
+    for (; has_more(load) && load->free_slots && n_submitted < REFILL_MOST; n_submitted++)
         if (!submit(load, load->free_slots))
             load->failed = true;
+    if (has_more(load) && load->free_slots)
+        refill_after_others(load);
     if (!has_more(load) && load->n_answered == load->n_submitted)
         event_base_loopbreak(load->options.base);
 }

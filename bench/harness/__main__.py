@@ -1,5 +1,7 @@
 """latchkey beside SQL written by hand, in one run: ./dev bench [--quick]
 
+./dev bench growth measures it as the work grows; ./dev bench growth --help tells how.
+
 All cases are run in turn, round after round, every second round backwards, so that what else
 happens on the machine meets all of them. The first round warms up and sets the lengths; it is not
 counted.
@@ -12,12 +14,14 @@ import time
 from pathlib import Path
 
 import figures
+import growth
 import machine
 import plots
 from database import Database
 from load import write_zipf
 from plan import FULL, QUICK, Plan
 from process import Failed
+from say import say
 
 WARMING_SECONDS = 0.5
 QUICK_SECONDS = 0.9  # of one run, at most
@@ -44,10 +48,6 @@ def options() -> argparse.Namespace:
         parser.error("pgbench takes whole seconds")
     given.seconds = given.seconds or (QUICK_SECONDS if given.quick else 3)
     return given
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 class Pace:
@@ -116,7 +116,7 @@ def measure(given: argparse.Namespace, database: Database) -> bool:
     pace = Pace(given)
     database.start()
     write_zipf(database.directory)
-    plan = Plan(database, given.build, QUICK if given.quick else FULL)
+    plan = Plan(database, QUICK if given.quick else FULL)
     about = machine.about(database, given)
     for number in range(given.rounds + 1):
         if number > 0:
@@ -132,12 +132,13 @@ def measure(given: argparse.Namespace, database: Database) -> bool:
 
 
 def main() -> int:
-    given = options()
+    grows = sys.argv[1:2] == ["growth"]
+    given = growth.options(sys.argv[2:]) if grows else options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is stopped on the way
-    database = Database(str(given.build / "latchkey"))
+    database = Database(given.build)
     reached = False
     try:
-        reached = measure(given, database)
+        reached = (growth.measure if grows else measure)(given, database)
     except Failed as failed:
         say(f"bench: {failed}")
         return 1

@@ -25,6 +25,7 @@ class Case:
         self.words = words
         self.load = load
         self.name = f"{variant} {load.name}"
+        self.environment = database.environment
         self.figures: list[dict] = []
         self.failures = 0  # runs that gave no figure, where that does not end the benchmark
 
@@ -37,6 +38,13 @@ class Case:
     def check(self, figure: dict, found: dict) -> None:
         """What else must hold after a run."""
 
+    def prepare(self) -> int:
+        """The counter before a run."""
+        return self.database.prepare(self.load.table)
+
+    def found(self) -> dict:
+        return self.database.found(self.load.table)
+
     def compare(self, figure: dict, added: int) -> None:
         """A run that lost an increment is a failed run, not a fast one."""
         if added != figure["executions"]:
@@ -45,12 +53,12 @@ class Case:
 
     def run(self, seconds: float) -> dict:
         self.before()
-        before = self.database.prepare(self.load.table)
+        before = self.prepare()
         server_s = self.database.processor_s()
         figure = self.work(seconds)
         figure["database_us"] = ((self.database.processor_s() - server_s) * MICRO
                                  / figure["executions"])
-        found = self.database.found(self.load.table)
+        found = self.found()
         self.compare(figure, found["counter"] - before)
         self.check(figure, found)
         return figure
@@ -122,13 +130,14 @@ class Latchkey(Case):
         self.under_way = under_way
         self.hosts = hosts
         self.count = FIRST_COUNT
+        self.under: list[str] = []  # a command that runs it
 
     def latchkey_run(self, count: int) -> process.Ended:
         hosts = ["--hosts", str(self.hosts)] if self.hosts else []
         return process.run(
-            [self.database.latchkey, "run", self.load.definition, "--json", "--quiet",
+            [*self.under, self.database.latchkey, "run", self.load.definition, "--json", "--quiet",
              *self.load.input_options(self.database.directory), "--count", str(count),
-             "--concurrency", str(self.under_way), *hosts], self.database.environment)
+             "--concurrency", str(self.under_way), *hosts], self.environment)
 
     def work(self, seconds):
         ended = self.latchkey_run(self.count)
@@ -153,8 +162,10 @@ class Latchkey(Case):
                                                     for _ in range(3))
 
     def check(self, figure, found):
-        if not found["instances"] == found["executions"] == figure["executions"]:
-            raise Failed(f"{self.name}: {figure['executions']} executions, {found}")
+        workflows = figure.get("workflows", figure["executions"])
+        if (found["instances"], found["executions"]) != (workflows, figure["executions"]):
+            raise Failed(f"{self.name}: {workflows} workflows, {figure['executions']} executions, "
+                         f"{found}")
         figure["batch"] = figure["executions"] / max(1, found["batches"])
         if self.hosts > 1:
             missing = self.hosts - len(found["shares"])

@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import process
@@ -10,6 +11,8 @@ from process import Failed
 
 SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "wal_sync_method",
             "shared_buffers", "max_connections", "wal_buffers", "max_wal_size", "autovacuum")
+
+NIL_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def program(name: str) -> str:
@@ -24,8 +27,9 @@ def program(name: str) -> str:
 
 
 class Database:
-    def __init__(self, latchkey: str):
-        self.latchkey = latchkey
+    def __init__(self, build: Path):
+        self.build = build
+        self.latchkey = str(build / "latchkey")
         # On a disk, and where the unprivileged account of the server may go.
         self.directory = Path(tempfile.mkdtemp(prefix="latchkey-bench.", dir="/var/tmp"))
         self.directory.chmod(0o755)
@@ -59,20 +63,31 @@ class Database:
                              self.environment, script).output
         return [line.split("\t") for line in output.splitlines()]
 
+    def ask_together(self, scripts: list[str]) -> None:
+        """Each in a session of its own, all at a time."""
+        with ThreadPoolExecutor(len(scripts)) as pool:
+            list(pool.map(self.ask, scripts))
+
     def prepare(self, table: str) -> int:
         """Each run begins alike: no history, no dead rows, nothing to write out. The counter."""
-        return int(self.ask(
-            "TRUNCATE latchkey.instance, latchkey.execution, latchkey.commit_mark;"
-            f"VACUUM {table}; CHECKPOINT; SELECT sum(read) FROM {table};")[0][0])
+        self.ask("TRUNCATE latchkey.instance, latchkey.execution, latchkey.commit_mark;")
+        return self.settle(table)
 
-    def found(self, table: str) -> dict:
-        """What a run has left behind: the counter, and the history of latchkey."""
+    def settle(self, table: str) -> int:
+        return int(self.ask(f"VACUUM {table}; CHECKPOINT; SELECT sum(read) FROM {table};")[0][0])
+
+    def found(self, table: str, schema: str = "latchkey", since: str = NIL_ID) -> dict:
+        """What a run has left behind: the counter, and the history of latchkey from an id on."""
         rows = self.ask(
             f"SELECT 'counter', sum(read) FROM {table};"
-            "SELECT 'instances', count(*) FROM latchkey.instance WHERE status = 'completed';"
-            "SELECT 'executions', count(*) FROM latchkey.execution WHERE status = 'completed';"
-            "SELECT 'batches', count(*) FROM latchkey.commit_mark WHERE NOT void;"
-            "SELECT 'share', count(*) FROM latchkey.execution GROUP BY process;")
+            f"SELECT 'instances', count(*) FROM {schema}.instance"
+            f" WHERE status = 'completed' AND id >= '{since}';"
+            f"SELECT 'executions', count(*) FROM {schema}.execution"
+            f" WHERE status = 'completed' AND instance >= '{since}';"
+            f"SELECT 'batches', count(*) FROM {schema}.commit_mark"
+            f" WHERE NOT void AND attempt >= '{since}';"
+            f"SELECT 'share', count(*) FROM {schema}.execution WHERE instance >= '{since}'"
+            " GROUP BY process;")
         found = {name: int(value) for name, value in rows if name != "share"}
         found["shares"] = sorted(int(value) for name, value in rows if name == "share")
         return found

@@ -38,9 +38,17 @@ def about(database, given) -> dict:
     }
 
 
-def page(told: dict, cases, rates: str, ratios: str) -> str:
+def origin(told: dict) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in told["postgresql"].items()
                          if name != "server_version")
+    return f"""- {told['processor']}, {told['cores']} cores, {told['memory_gib']} GiB,
+  Linux {told['kernel']}, {told['disk']}; load average {told['load_before'][0]} before
+  and {told['load_after'][0]} after; clients and server on this one machine
+- {told['latchkey']} ({told['commit']}), {told['compiler']}
+- PostgreSQL {told['postgresql']['server_version']}, {told['pgbench']}; {settings}"""
+
+
+def page(told: dict, cases, rates: str, ratios: str) -> str:
     words = {}
     for case in cases:
         words.setdefault(case.variant, case.words)
@@ -54,11 +62,7 @@ Written by `./dev bench`; [performance.md](../performance.md) says what they mea
 warming up, all cases in turn in one run. After every run the counter was checked against what was
 acknowledged, and latchkey's instances and history rows were counted.
 
-- {told['processor']}, {told['cores']} cores, {told['memory_gib']} GiB, Linux {told['kernel']},
-  {told['disk']}; load average {told['load_before'][0]} before and {told['load_after'][0]} after;
-  clients and server on this one machine
-- {told['latchkey']} ({told['commit']}), {told['compiler']}
-- PostgreSQL {told['postgresql']['server_version']}, {told['pgbench']}; {settings}
+{origin(told)}
 
 ## Ratios
 

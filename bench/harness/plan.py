@@ -1,6 +1,5 @@
 """What is run, and which ratios are drawn from it."""
 import re
-from pathlib import Path
 
 import figures
 import process
@@ -35,9 +34,8 @@ FULL = {
 
 
 class Plan:
-    def __init__(self, database: Database, build: Path, loads: dict):
+    def __init__(self, database: Database, loads: dict):
         self.database = database
-        self.build = build
         self.cases: dict[str, Case] = {}
         self.starts: list[tuple[float, float]] = []  # ms of latchkey and of psql
         self.evaluations: list[float] = []
@@ -68,7 +66,7 @@ class Plan:
                                           2),
             "four hosts": lambda: Latchkey(database, variant, f"{run}, --hosts 4", load, UNDER_WAY,
                                            4),
-            "limit": lambda: Limit(database, load, str(self.build / "bench" / "bench_limit"),
+            "limit": lambda: Limit(database, load, str(self.database.build / "bench" / "bench_limit"),
                                    CONNECTIONS[load_name], self.cases[f"one host {load_name}"]),
             "alone": lambda: Latchkey(database, variant, "latchkey run --concurrency 1", load, 1),
             "alone by hand": lambda: AloneByHand(database, variant, "pgbench, one client, one "
@@ -88,7 +86,7 @@ class Plan:
                                 process.time_to_first_line(psql, environment)))
 
     def measure_evaluations(self, n: int) -> None:
-        output = process.run([str(self.build / "bench" / "bench_expr"), str(n)],
+        output = process.run([str(self.database.build / "bench" / "bench_expr"), str(n)],
                              self.database.environment).output
         found = re.search(r"evaluations, fresh values each +(\d+) /s", output)
         if not found:

@@ -85,7 +85,7 @@ def measure(given: argparse.Namespace, database: Database, systems: Systems) -> 
 def main() -> int:
     given = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped on the way
-    database = Database(str(given.build / "latchkey"))
+    database = Database(given.build)
     systems = None
     try:
         database.start()

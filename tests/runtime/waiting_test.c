@@ -1,6 +1,7 @@
 /* Those who wait: what it costs, in which order, and that nobody is starved. */
 #include "runtime_tests.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -27,6 +28,9 @@ static int64_t n_sessions(PGconn *conn)
 
 enum {
     MANY = 2000,
+    CROWD = 5000,
+    WAITER_BYTES_MAX = 1536,
+    LEFT_BYTES_MAX = 64, /* of each: Lua's memory is freed late */
 };
 
 static void two_thousand_that_wait_cost_no_connections(void **state)
@@ -57,6 +61,41 @@ static void two_thousand_that_wait_cost_no_connections(void **state)
     assert_int_equal(fixture_int(stage->conn, "SELECT count(*) FROM latchkey.execution WHERE status"
                                               " = 'locked' AND waited_ms >= 3000"),
                      MANY);
+    free(endings);
+    peer_close(&peer);
+}
+
+static size_t heap_bytes(void)
+{
+    return mallinfo2().uordblks; /* a sanitizer's allocator counts nothing */
+}
+
+static void five_thousand_that_wait_are_small_and_leave_nothing(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    int n_told = 0;
+    struct ending *endings = calloc(CROWD, sizeof *endings);
+    struct recipe recipe = {.acquire = "5m"};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    for (int i = 0; i < MANY; i++) /* what stays for all is there now */
+        peer_submit(&peer, workflow, &endings[i], NULL, "{\"id\":1}");
+    peer_finish(&peer, 60 * 1000);
+    memset(endings, 0, CROWD * sizeof *endings);
+    session_holds(stage->conn, "message/1");
+    size_t before = heap_bytes();
+    for (int i = 0; i < CROWD; i++)
+        peer_submit(&peer, workflow, &endings[i], &n_told, "{\"id\":1}");
+    peer_turn_for(&peer, 300);
+    assert_int_equal(n_told, 0);
+    size_t each = (heap_bytes() - before) / CROWD;
+    assert_in_range(each, 0, WAITER_BYTES_MAX);
+    fixture_exec(stage->conn, "COMMIT");
+    peer_finish(&peer, 60 * 1000);
+    assert_int_equal(n_told, CROWD);
+    assert_int_equal(stage_total(stage), MANY + CROWD);
+    assert_true(heap_bytes() < before + (size_t)CROWD * LEFT_BYTES_MAX);
     free(endings);
     peer_close(&peer);
 }
@@ -266,6 +305,7 @@ int waiting_tests(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(two_thousand_that_wait_cost_no_connections),
+        TEST(five_thousand_that_wait_are_small_and_leave_nothing),
         TEST(those_who_waited_complete_in_their_order),
         TEST(one_that_gives_up_lets_those_behind_it_pass),
         TEST(a_head_that_is_refused_for_long_waits_in_postgresql),
