@@ -54,7 +54,7 @@ struct run {
     int64_t stretch_us;     /* processor time of the last stretch; 0 = too short to measure */
     int64_t unyieldable_us; /* on top, where a task cannot be made to yield */
     /* Rises when memory is freed, never over bytes_max; less than 0 until the garbage is collected,
-     * never less than -bytes_max. */
+     * never less than -bytes_max / 2. */
     int64_t bytes_left;
     int64_t bytes_max;
     int64_t collect_below;       /* bytes left, at which garbage is collected */

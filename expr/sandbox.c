@@ -77,7 +77,7 @@ static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes
             return refuse(sandbox, RUN_COLLISIONS);
         if (run && more > INT64_MAX / 2)
             return refuse(sandbox, RUN_MEMORY);
-        if (run && run->bytes_left + run->bytes_max < (int64_t)more)
+        if (run && run->bytes_left + run->bytes_max / 2 < (int64_t)more)
             return refuse(sandbox, RUN_MEMORY);
         void *grown = realloc(block, new_bytes);
         if (!grown)
