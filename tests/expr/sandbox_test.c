@@ -45,9 +45,11 @@ static void an_expression_has_its_memory_and_no_more(void **state)
 {
     struct lua_fixture *fixture = *state;
     assert_evaluation_fails(fixture,
-                            "local s = ('x'):rep(600000)\nlocal t = ('y'):rep(600000)\nreturn 1",
-                            "test.yaml:2: used over 1024 KiB of memory");
+                            "local s = ('x'):rep(400000)\nlocal t = ('y'):rep(400000)\n"
+                            "local u = ('z'):rep(400000)\nreturn 1",
+                            "test.yaml:3: used over 1024 KiB of memory");
     assert_evaluates(fixture, "#('x'):rep(400000)", "400000");
+    assert_evaluation_fails(fixture, "('x'):rep(600000)", "resulting string too large");
 }
 
 /* Only what is alive counts in the end, also where a big state makes the collector slow to come. */

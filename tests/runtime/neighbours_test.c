@@ -30,6 +30,7 @@ enum {
     P99_US = 100 * 1000,
     TURN_US = 150 * 1000, /* processor time */
     SLOW = 20,            /* a machine may be so many times slower when nobody measures */
+    TRIES = 3,
     N_ROWS = 1000,
     CONCURRENCY = 8,
     NEIGHBOURS_MAX = 4000,
@@ -214,8 +215,8 @@ static void run_quiet(struct street *street, int n_neighbours)
         printf("alone: p99 %lld us\n", (long long)street->quiet_p99_us);
 }
 
-/* Runs n of them at once, beside their neighbours. */
-static void run_beside(struct street *street, int first, int n, int n_neighbours)
+/* Runs n of them at once, beside their neighbours. True if these felt it. */
+static bool felt_beside(struct street *street, int first, int n, int n_neighbours)
 {
     struct hostile hostiles[16];
     struct workflow *workflows[16];
@@ -240,11 +241,11 @@ static void run_beside(struct street *street, int first, int n, int n_neighbours
     if (street->turn_us > TURN_US * (is_measured ? 1 : SLOW))
         fail_msg("%s: a turn of the loop took %lld ms", hostile_texts[first].text,
                  (long long)street->turn_us / 1000);
-    if (long_or(1, 0) && found_us > P99_US + street->quiet_p99_us) {
-        print_error("%s: the neighbours' p99 is %lld ms\n", hostile_texts[first].text,
-                    (long long)found_us / 1000);
-        street->n_felt++;
-    }
+    if (!long_or(1, 0) || found_us <= P99_US + street->quiet_p99_us)
+        return false;
+    print_error("%s: the neighbours' p99 is %lld ms\n", hostile_texts[first].text,
+                (long long)found_us / 1000);
+    return true;
 }
 
 static void hostile_texts_end_in_time_and_neighbours_do_not_feel_them(void **state)
@@ -272,7 +273,10 @@ static void hostile_texts_end_in_time_and_neighbours_do_not_feel_them(void **sta
     int64_t before_kib = memory_peak_kib();
     for (int first = 0; first < n_hostile_texts; first += at_once) {
         int n = n_hostile_texts - first < at_once ? n_hostile_texts - first : at_once;
-        run_beside(street, first, n, n_neighbours);
+        int n_felt = 0; /* once may be anybody's doing: PostgreSQL, too, waits for processors */
+        while (n_felt < TRIES && felt_beside(street, first, n, n_neighbours))
+            n_felt++;
+        street->n_felt += n_felt == TRIES;
     }
     int64_t took_kib = memory_peak_kib() - before_kib;
     if (getenv("LATCHKEY_TEST_SAY"))
