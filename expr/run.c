@@ -9,6 +9,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+enum {
+    SCANTY = 16,      /* what a run over its limit must get back, as a part of that */
+    COLLECT_US = 500, /* at a time, where garbage is collected and the run cannot yield */
+};
+
 static void watch(lua_State *L, lua_Debug *activation);
 
 void run_init(struct run *run, struct sandbox *sandbox, const struct source *source, lua_State *L,
@@ -31,11 +36,13 @@ void run_init(struct run *run, struct sandbox *sandbox, const struct source *sou
     run->clock_us = 0;
     run->interval_most = sandbox->limits.check_every;
     run->processor_us = 0;
+    run->stretch_us = 0;
     run->time_us = is_task ? limits->slice_us : limits->expression_us;
     run->unyieldable_us = is_task ? limits->unyieldable_us : 0;
     run->bytes_max = (int64_t)(is_task ? limits->script_bytes : limits->expression_bytes);
     run->bytes_left = run->bytes_max;
     run->collect_below = run->bytes_max / 2;
+    run->collections_wanted = 0;
     run->refused = RUN_WITHIN;
     run->place[0] = '\0';
 }
@@ -45,6 +52,8 @@ static void arm(struct run *run)
     int interval = sandbox_hook_interval(run->sandbox);
     if (interval > run->interval_most)
         interval = run->interval_most;
+    if (run->bytes_left < 0 && run->is_task && lua_isyieldable(run->L))
+        interval = 1;
     if (interval > run->instructions_left)
         interval = run->instructions_left < 1 ? 1 : (int)run->instructions_left;
     if (interval == run->interval)
@@ -64,6 +73,18 @@ static void arm_now(struct run *run)
     }
 }
 
+void run_took(struct run *run, int64_t bytes)
+{
+    run->bytes_left -= bytes;
+    if (run->bytes_left < 0 && run->bytes_left + bytes >= 0)
+        arm_now(run);
+}
+
+bool run_pace(struct sandbox *sandbox)
+{
+    return collector_pace(&sandbox->collector, sandbox->L);
+}
+
 /* One thread writes, so that plain stores do. */
 static void note_stretch(struct sandbox *sandbox, const struct source *source)
 {
@@ -75,8 +96,10 @@ static void note_stretch(struct sandbox *sandbox, const struct source *source)
 void run_open(struct run *run)
 {
     run->outer = run->sandbox->run;
-    if (!run->outer)
+    if (!run->outer) {
         note_stretch(run->sandbox, run->source);
+        run_pace(run->sandbox);
+    }
     run->sandbox->run = run;
     run->sandbox->was_refused = false;
     run->was_sliced = false;
@@ -90,6 +113,7 @@ void run_close(struct run *run, int status)
 {
     assert(run->sandbox->run == run);
     run->sandbox->run = run->outer;
+    run->stretch_us = run->look_us ? cpu_clock_us() - run->processor_us : 0;
     if (!run->outer)
         note_stretch(run->sandbox, NULL);
     if (status == LUA_ERRMEM && run->spent == RUN_WITHIN)
@@ -235,14 +259,30 @@ static void raise_spent(struct run *run, int level)
     lua_error(run->L);
 }
 
-/* Buffers of strings are refused without a collection, so garbage must not eat up the limit. */
-static void collect(struct run *run)
+/* Garbage must not eat up the limit. So from half of it on, and wherever it is exceeded, a task
+ * makes its way only as garbage is collected, and only what is left then counts. Where it cannot
+ * yield it runs on meanwhile. True when a task must yield. */
+static bool collect(struct run *run, bool can_yield)
 {
-    lua_gc(run->L, LUA_GCCOLLECT);
+    struct collector *collector = &run->sandbox->collector;
+    if (!run->collections_wanted) {
+        if (run->bytes_left >= run->collect_below)
+            return false;
+        run->collections_wanted = collector_target(collector);
+    }
+    int64_t end_us =
+        can_yield && run->look_us ? run->processor_us + run->time_us : cpu_clock_us() + COLLECT_US;
+    run->clock_us = 0; /* this says nothing of the pace of the run */
+    if (!collector_work(collector, run->L, run->collections_wanted, end_us))
+        return true;
+    run->collections_wanted = 0;
     /* Ever closer to the limit, ever more collections would find nothing. */
+    if (run->bytes_left < (run->collect_below ? 0 : run->bytes_max / SCANTY))
+        spend(run, RUN_MEMORY);
     run->collect_below = run->bytes_left / 2;
     if (run->collect_below < run->bytes_max / 8)
         run->collect_below = 0;
+    return false;
 }
 
 /* Single instructions may be slow without big blocks: a lookup through two thousand tables. The
@@ -272,8 +312,14 @@ static void watch(lua_State *L, lua_Debug *activation)
     }
     if (before_us)
         adapt(run, run->clock_us - before_us);
-    if (run->bytes_left < run->collect_below)
-        collect(run);
+    if (run_pace(run->sandbox))
+        run->clock_us = 0;
+    if (collect(run, can_yield))
+        slice_over = true;
+    if (run->spent != RUN_WITHIN) {
+        raise_spent(run, 0);
+        return;
+    }
     arm(run);
     if (slice_over && can_yield) {
         run->was_sliced = true;

@@ -51,10 +51,14 @@ struct run {
     int64_t look_us;        /* on the monotonic clock; 0 = nothing measured yet */
     int64_t processor_us;   /* when the measuring began */
     int64_t time_us;        /* of an expression, or of a slice */
+    int64_t stretch_us;     /* processor time of the last stretch; 0 = too short to measure */
     int64_t unyieldable_us; /* on top, where a task cannot be made to yield */
-    int64_t bytes_left;     /* rises when memory is freed, never over bytes_max */
+    /* Rises when memory is freed, never over bytes_max; less than 0 until the garbage is collected,
+     * never less than -bytes_max / 2. */
+    int64_t bytes_left;
     int64_t bytes_max;
     int64_t collect_below;       /* bytes left, at which garbage is collected */
+    int64_t collections_wanted;  /* until when it waits for that; 0 = it does not */
     enum run_limit refused;      /* why memory was refused last */
     char place[RUN_PLACE_BYTES]; /* "FILE:LINE" of the limit spent or the memory refused, or "" */
 };
@@ -87,6 +91,12 @@ void run_note(lua_State *L, int64_t units);
 /* Adds to the number of pcalls at work, and raises when there are too many: the error of a spent
  * run visits each, and Lua walks the whole stack each time. */
 void run_count_catchers(lua_State *L, int change);
+
+/* Called by the allocator: the run has got so much. */
+void run_took(struct run *run, int64_t bytes);
+
+/* Takes the steps of collecting that are due. True if there was one. */
+bool run_pace(struct sandbox *sandbox);
 
 /* Called by the allocator, which may not raise. A refusal is final when Lua has collected garbage
  * and asked again. */

@@ -77,15 +77,16 @@ static void *allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes
             return refuse(sandbox, RUN_COLLISIONS);
         if (run && more > INT64_MAX / 2)
             return refuse(sandbox, RUN_MEMORY);
-        if (run && run->bytes_left < (int64_t)more)
+        if (run && run->bytes_left + run->bytes_max / 2 < (int64_t)more)
             return refuse(sandbox, RUN_MEMORY);
         void *grown = realloc(block, new_bytes);
         if (!grown)
             return refuse(sandbox, RUN_STATE_MEMORY);
         sandbox->was_refused = false;
         sandbox->used_bytes += more;
+        sandbox->collector.unpaced_bytes += more;
         if (run) {
-            run->bytes_left -= (int64_t)more;
+            run_took(run, (int64_t)more);
             if (more >= SANDBOX_LARGE_BYTES)
                 run_note(sandbox->L, (int64_t)(more / BYTES_PER_UNIT));
         }
@@ -174,6 +175,7 @@ bool sandbox_new(const struct sandbox_limits *limits, struct sandbox **out, stru
         sandbox_free(sandbox);
         return false;
     }
+    collector_init(&sandbox->collector, sandbox->L, &sandbox->used_bytes, limits->state_bytes);
     *out = sandbox;
     return true;
 }

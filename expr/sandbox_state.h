@@ -1,5 +1,6 @@
 /* Internal to expr: what a sandbox holds. */
 #pragma once
+#include "collector.h"
 #include "rehash.h"
 #include "run.h"
 #include "sandbox.h"
@@ -18,6 +19,7 @@ struct sandbox {
     int n_huge_blocks;
     int n_giant_blocks;
     bool was_refused; /* the last wish for more memory; Lua collects garbage and asks once more */
+    struct collector collector;
     struct rehash rehash;
     bool compiles; /* no run is open, and so no hook: the allocator alone can end it */
     bool collided; /* while it compiles: the constants of a text collide */

@@ -12,11 +12,11 @@
 static const char *const stock_names[] = {"byte",    "char", "len",    "lower", "pack", "packsize",
                                           "reverse", "sub",  "unpack", "upper", NULL};
 
-/* What one run may use at all. */
+/* Half of what one run may use: the text is made in a buffer first. */
 static size_t result_max(lua_State *L)
 {
     const struct sandbox *sandbox = sandbox_of(L);
-    return sandbox->run ? (size_t)sandbox->run->bytes_max : sandbox->limits.state_bytes;
+    return sandbox->run ? (size_t)sandbox->run->bytes_max / 2 : sandbox->limits.state_bytes;
 }
 
 static int string_rep(lua_State *L)

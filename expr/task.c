@@ -169,6 +169,13 @@ enum task_state task_resume(struct task *task, int n_args, struct fault *fault)
     return task->run.was_sliced ? TASK_SLICED : TASK_YIELDED;
 }
 
+int64_t task_pause_us(const struct task *task)
+{
+    enum { LATE_US = 2000 };
+    const struct run *run = &task->run;
+    return run->stretch_us > run->time_us + LATE_US ? run->stretch_us : 0;
+}
+
 void task_count_bytes(struct task *task, int64_t bytes)
 {
     struct run *run = &task->run;

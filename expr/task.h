@@ -39,6 +39,10 @@ void task_free(struct task *task);
  * Must not be called after TASK_DONE or TASK_FAILED. */
 enum task_state task_resume(struct task *task, int n_args, struct fault *fault);
 
+/* How long others should have the processor before it is resumed after TASK_SLICED: as long as its
+ * slice took, if that could not be ended in time, else 0. */
+int64_t task_pause_us(const struct task *task);
+
 /* Counts what the host has added to the state for the task between two resumes, or taken away. */
 void task_count_bytes(struct task *task, int64_t bytes);
 

@@ -443,12 +443,20 @@ void batch_end_running(struct batch *batch)
     batch->running = NULL;
 }
 
+static void rest(struct batch *batch, int64_t duration_us)
+{
+    int64_t now_us = clock_monotonic_us();
+    int64_t wake_us = now_us + duration_us;
+    batch->wake_us = wake_us < batch->deadline_us ? wake_us : batch->deadline_us;
+    struct timeval pause = clock_timeval_us(batch->wake_us - now_us);
+    event_add(batch->timer, &pause);
+}
+
 /* What the script did. True if the member has ended, false if it goes on later. */
 static bool script_went(struct batch *batch, struct member *member, enum script_state state,
                         struct fault *fault)
 {
     bool alone = batch_is_alone(batch);
-    struct timeval now = {0};
     switch (state) {
     case SCRIPT_ENDED:
         if (!end_member_well(batch, member, fault))
@@ -473,7 +481,7 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
         break;
     case SCRIPT_SLICED:
         if (alone) {
-            event_add(batch->timer, &now);
+            rest(batch, script_pause_us(member->script));
             return false;
         }
         member_again(member, /* alone= */ true, 0);

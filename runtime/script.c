@@ -344,6 +344,11 @@ enum script_state script_resume(struct script *script, struct fault *fault)
     return run_on(script, fault);
 }
 
+int64_t script_pause_us(const struct script *script)
+{
+    return task_pause_us(script->task);
+}
+
 const struct script_request *script_request(const struct script *script)
 {
     return &script->request;

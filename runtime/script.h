@@ -61,6 +61,9 @@ MUST_CHECK bool script_lock(struct script *script, struct lock_set **out, struct
 enum script_state script_start(struct script *script, struct fault *fault);
 enum script_state script_resume(struct script *script, struct fault *fault);
 
+/* After SCRIPT_SLICED: how long others should have the loop before it goes on, mostly 0. */
+int64_t script_pause_us(const struct script *script);
+
 /* The answer to REQUEST_ACTION: a run of an action, lent to whoever carries it out. script_resume
  * when it has ended. deadline_us on the monotonic clock. */
 struct action;

@@ -2,6 +2,7 @@
 
 #include "sql_scan.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static const char *const kinds[] = {"select", "insert", "update", "delete",
@@ -13,6 +14,7 @@ static const char *const functions[] = {
     "set_config",
     "pg_advisory_*",
     "pg_try_advisory_*",
+    "setval", /* of any sequence, latchkey's too, and no rollback takes it back */
     /* other sessions, the server */
     "pg_cancel_backend",
     "pg_terminate_backend",
@@ -46,6 +48,9 @@ static const char *const functions[] = {
     /* a text becomes SQL */
     "query_to_xml*",
     "cursor_to_xml*",
+    "crosstab*",
+    "connectby",
+    "xpath_table",
     "ts_stat",
     "ts_rewrite",
     NULL,
@@ -66,9 +71,39 @@ static bool is_word(const struct sql_token *token, const char *word)
     return token->kind == SQL_WORD && strcmp(token->word, word) == 0;
 }
 
-/* A word or name: what it must not be, given the tokens before and after it. */
-static bool check_name(const struct sql_token *before, const struct sql_token *token,
-                       const char *schema, struct fault *fault)
+/* Where in the statement a token stands. INTO after a SELECT of the same parentheses makes a table,
+ * whatever is between them: `SELECT 1 AS insert INTO x` is no INSERT. */
+struct place {
+    unsigned depth;    /* of parentheses */
+    uint64_t selected; /* bit n: a SELECT stood at depth n */
+};
+
+enum {
+    DEPTH_MAX = 63, /* deeper, INTO is always refused */
+};
+
+static void follow(struct place *place, const struct sql_token *token)
+{
+    if (token->kind == SQL_OTHER && token->mark == '(') {
+        place->depth++;
+        if (place->depth <= DEPTH_MAX)
+            place->selected &= ~((uint64_t)1 << place->depth);
+    } else if (token->kind == SQL_OTHER && token->mark == ')' && place->depth > 0) {
+        place->depth--;
+    } else if (is_word(token, "select") && place->depth <= DEPTH_MAX) {
+        place->selected |= (uint64_t)1 << place->depth;
+    }
+}
+
+static bool may_be_into(const struct place *place, const struct sql_token *before)
+{
+    return (is_word(before, "insert") || is_word(before, "merge")) && place->depth <= DEPTH_MAX &&
+           !(place->selected >> place->depth & 1);
+}
+
+/* A word or name: what it must not be, given where it stands and what is around it. */
+static bool check_name(const struct place *place, const struct sql_token *before,
+                       const struct sql_token *token, const char *schema, struct fault *fault)
 {
     struct sql_token after;
     sql_scan(token->end, &after);
@@ -81,7 +116,7 @@ static bool check_name(const struct sql_token *before, const struct sql_token *t
     if (strcmp(token->word, "pg_settings") == 0)
         return fault_set(fault, FAULT_SCRIPT,
                          "pg_settings is not allowed: current_setting() tells a setting");
-    if (is_word(token, "into") && !is_word(before, "insert") && !is_word(before, "merge"))
+    if (is_word(token, "into") && !may_be_into(place, before))
         return fault_set(fault, FAULT_SCRIPT, "SELECT INTO is not allowed: it makes a table");
     return true;
 }
@@ -99,14 +134,14 @@ static bool check_kind(const struct sql_token *first, struct fault *fault)
                      n_shown < 40 ? n_shown : 40, first->begin);
 }
 
-static bool check_token(const struct sql_token *before, const struct sql_token *token,
-                        const char *schema, struct fault *fault)
+static bool check_token(const struct place *place, const struct sql_token *before,
+                        const struct sql_token *token, const char *schema, struct fault *fault)
 {
     switch (token->kind) {
     case SQL_END:
     case SQL_STRING: break;
     case SQL_WORD:
-    case SQL_NAME: return check_name(before, token, schema, fault);
+    case SQL_NAME: return check_name(place, before, token, schema, fault);
     case SQL_UNICODE_NAME:
         return fault_set(fault, FAULT_SCRIPT, "U&\"...\" is not allowed: write the name itself");
     case SQL_UNCLOSED:
@@ -128,6 +163,7 @@ static bool check_token(const struct sql_token *before, const struct sql_token *
 bool sql_check(const char *text, size_t n_bytes, const char *schema, struct fault *fault)
 {
     struct sql_token before = {.kind = SQL_END}, token;
+    struct place place = {0};
     if (strlen(text) != n_bytes)
         return fault_set(fault, FAULT_SCRIPT, "the statement holds a zero byte");
     sql_scan(text, &token);
@@ -136,7 +172,8 @@ bool sql_check(const char *text, size_t n_bytes, const char *schema, struct faul
     if (!check_kind(&token, fault))
         return false;
     while (token.kind != SQL_END) {
-        if (!check_token(&before, &token, schema, fault))
+        follow(&place, &token);
+        if (!check_token(&place, &before, &token, schema, fault))
             return false;
         before = token;
         sql_scan(before.end, &token);
