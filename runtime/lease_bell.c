@@ -50,7 +50,7 @@ static void ring(struct lease_bell *bell)
     bell->rings_again = bell->errand != NULL; /* the one under way may have been sent before */
     if (bell->errand)
         return;
-    struct pg_pipeline *pipeline = errand_pipeline();
+    struct pg_pipeline *pipeline = pg_pipeline_new(); /* a notice alone needs no transaction */
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_NOTIFY, 1, schema);
     if (!errand_start(bell->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
