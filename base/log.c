@@ -77,11 +77,12 @@ static size_t escape(const char *text, size_t n_left, bool quoted, char out[8])
     const unsigned char *bytes = (const unsigned char *)text;
     size_t length = utf8_character(text, n_left);
     if (length == 0) {
-        strcpy(out, "\xEF\xBF\xBD"); /* U+FFFD stands for a byte that is no UTF-8 */
+        memcpy(out, "\xEF\xBF\xBD",
+               sizeof "\xEF\xBF\xBD"); /* U+FFFD stands for a byte that is no UTF-8 */
         return 1;
     }
     if (*text == '\n')
-        strcpy(out, "\\n");
+        memcpy(out, "\\n", sizeof "\\n");
     else if (is_control(bytes, length))
         snprintf(out, 8, "\\u%04x", code_of(bytes, length));
     else if (*text == '\\' || (quoted && *text == '"'))
@@ -238,7 +239,7 @@ static void write_line(const struct log *log, enum log_level level, const char *
     assert(n_fields <= LOG_FIELDS_MAX);
     line.length = 0;
     if (vsnprintf(text, sizeof text, format, args) >= (int)sizeof text)
-        strcpy(text + sizeof text - sizeof cut, cut);
+        memcpy(text + sizeof text - sizeof cut, cut, sizeof cut);
     switch (log->form) {
     case LOG_FORM_PLAIN: add_plain(&line, level, part, text, fields, n_fields); break;
     case LOG_FORM_JSON: add_json(&line, level, part, text, fields, n_fields); break;

@@ -88,8 +88,8 @@ static void on_ended(struct pg_answer *answer, void *arg)
         tell(request, NULL); /* ended, or over by itself in the meantime */
 }
 
-static bool send(struct lock_break *request, struct pg_pipeline *pipeline, errand_done_fn *done,
-                 struct fault *fault)
+static bool ask(struct lock_break *request, struct pg_pipeline *pipeline, errand_done_fn *done,
+                struct fault *fault)
 {
     return errand_start(request->runtime, PG_POOL_RESERVED, pipeline, CONNECTION_WAIT_US, ANSWER_US,
                         done, request, &request->errand, fault);
@@ -103,7 +103,7 @@ static void end_session(struct lock_break *request)
     struct pg_pipeline *pipeline = pg_pipeline_new();
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_LOCK_BREAK_END, 3, params);
-    if (!send(request, pipeline, on_ended, &fault))
+    if (!ask(request, pipeline, on_ended, &fault))
         tell(request, &fault);
 }
 
@@ -142,7 +142,7 @@ static bool record(struct lock_break *request, struct fault *fault)
     struct pg_pipeline *pipeline = errand_pipeline();
     if (pipeline)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_LOCK_BREAK_RECORD, 2, params);
-    return send(request, pipeline, on_recorded, fault);
+    return ask(request, pipeline, on_recorded, fault);
 }
 
 /* "*" and the digits of a key. */

@@ -226,8 +226,8 @@ static void it_takes_and_refuses_what_jansson_does(void **state)
     static const char *const texts[] = {
         "{\"a\": [1, -2.50, 0, -0, -0.0, 1e5, 1E+05, 12.5e-3], \"b\": {\"c\": null, \"d\": true}}",
         "[false, \"plain\", \"\\u00e9\\uD83D\\uDE00\\u0000 \\\" \\\\ \\/ \\b\\f\\n\\r\\t\"]",
-        " \t\r\n{\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\": \"\xed\x9f\xbf\xee\x80\x80\", \"\": "
-        "[]} ",
+        (" \t\r\n{\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\": \"\xed\x9f\xbf\xee\x80\x80\", "
+         "\"\": []} "),
         "[9223372036854775807, -9223372036854775808, 1.7976931348623157e308, 4.9e-324, 1e-400]",
         "[9223372036854775808]",
         "[-9223372036854775809]",

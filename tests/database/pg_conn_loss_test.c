@@ -133,6 +133,7 @@ static void wait_until_exited(struct desk *desk, int pid)
 static bool next_send_would_block;
 
 /* libpq's: the executable's own is found before the library's. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the header's are reserved */
 __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t n, int flags)
 {
     if (next_send_would_block) {

@@ -89,13 +89,13 @@ static void every_target_is_answered_with_a_problem(void **state)
 {
     static const char *const forms[] = {"/x@x", "/@x", "/@", "/x?@", "/x?a=@", "/@/?@"};
     struct http_scene *scene = *state;
-    for (char c = '!'; c <= '~'; c++) {
+    for (int c = '!'; c <= '~'; c++) {
         for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
             struct http_answer answer;
             char path[32];
             snprintf(path, sizeof path, "%s", forms[i]);
             for (char *at = path; *at; at++)
-                *at = *at == '@' ? c : *at;
+                *at = *at == '@' ? (char)c : *at;
             http_call(scene->port, "GET", path, NULL, NULL, &answer);
             if ((answer.status != 404 && answer.status != 400) ||
                 !strstr(answer.body, "urn:latchkey:problem:"))
