@@ -53,7 +53,7 @@ struct runtime_options runtime_default_options(void)
         .waiters = 3,
         .queue_after_us = 50 * 1000,
         .batch_members_max = 128,
-        .batch_share_least = 32, /* smaller ones cost more than they gain by running side by side */
+        .batch_share_least = 64, /* smaller ones cost more than they gain by running side by side */
         .batch_linger_us = 5 * 1000,
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
