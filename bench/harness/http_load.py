@@ -56,7 +56,7 @@ class Server:
         while time.monotonic() < until and self.process.poll() is None:
             said = self.said.read_text(encoding="utf-8")
             if self.ready in said:
-                return re.search(r"listening on (http://\S+)", said)[1]
+                return re.search(r"listening on (http://[0-9.:]+)", said)[1]
             time.sleep(0.05)
         self.process.kill()
         raise Failed(f"it does not listen:\n{self.said.read_text(encoding='utf-8')}")
@@ -123,7 +123,7 @@ def drive_host(given: argparse.Namespace, database: Database) -> Driven:
     before, used_before = database.prepare("message"), database.processor_s()
     server = Server([str(given.build / "latchkey"), "serve", "--listen", "127.0.0.1:0",
                      "--definitions", "samples/message-read"], database.environment, log,
-                    "host: ready")
+                    "ready: process")
     try:
         driven = drive(server.url, given.seconds, database.environment)
         driven.server_s = server.stop()
@@ -187,7 +187,7 @@ def report(constants: list[Driven], host: Driven) -> None:
 def main() -> int:
     given = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped on the way
-    database = Database(str(given.build / "latchkey"))
+    database = Database(given.build)
     try:
         database.start()
         before = drive_constant(given, database, given.seconds // 2)
