@@ -118,6 +118,7 @@ static void an_instance_left_to_the_background_is_found_where_it_says(void **sta
     http_call(scene->port, "POST", "/v1/workflows/read/instances",
               HTTP_JSON "Prefer: respond-async\r\n", "{\"input\":{\"id\":2}}", &answer);
     assert_int_equal(answer.status, 202);
+    assert_non_null(strstr(answer.body, "\"status\":\"queued\""));
     http_field_of(&answer, "Location", location, sizeof location);
     http_answer_done(&answer);
     for (int i = 0;; i++) {
