@@ -128,7 +128,7 @@ static bool begin_pipeline(struct batch *batch, struct fault *fault)
     if (!script_settle(batch->running->script, fault) ||
         !batch_keep_changes(batch, batch->running, fault))
         return false;
-    batch_rows_add_saves(batch->rows, batch->pipeline);
+    batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ false);
     return true;
 }
 

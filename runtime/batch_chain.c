@@ -154,7 +154,7 @@ static void lock(struct batch *batch)
     struct fault fault;
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
-    batch_rows_add_saves(batch->rows, batch->pipeline);
+    batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ false);
     bool ok = add_try(batch, &fault);
     add_deadline(batch);
     if (ok && add_loads(batch, &fault))
@@ -188,7 +188,7 @@ static void look(struct batch *batch)
     struct fault fault;
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
-    batch_rows_add_saves(batch->rows, batch->pipeline);
+    batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ false);
     batch->at_try = batch->at_granted = NO_STATEMENT;
     if (add_loads(batch, &fault))
         send_on(batch, on_looked);

@@ -1,6 +1,7 @@
 #include "batch_instances.h"
 
 #include "pg_array.h"
+#include "pg_column.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -89,35 +90,49 @@ void batch_instances_read(struct batch *batch, const PGresult *rows)
 
 /* ---- writing ---- */
 
+/* As sql/instance_insert.sql has them. */
+static const enum pg_column_kind insert_kinds[INSERT_COLUMNS] = {
+    PG_COLUMN_EACH,     /* id */
+    PG_COLUMN_COMMON,   /* workflow */
+    PG_COLUMN_COMMON,   /* version */
+    PG_COLUMN_COMMON,   /* activity */
+    PG_COLUMN_COMMON,   /* status */
+    PG_COLUMN_NULLABLE, /* wait_for */
+    PG_COLUMN_COMMON,   /* input */
+    PG_COLUMN_NULLABLE, /* vars */
+    PG_COLUMN_NULLABLE, /* output */
+    PG_COLUMN_COMMON,   /* steps */
+    PG_COLUMN_NULLABLE, /* key */
+};
+
 struct rows {
-    struct text columns[INSERT_COLUMNS];
+    struct pg_column columns[INSERT_COLUMNS];
     int n_columns;
     int n;
     bool failed;
 };
 
-static void rows_init(struct rows *rows, int n_columns)
+/* kinds NULL: an element a row everywhere. */
+static void rows_init(struct rows *rows, int n_columns, const enum pg_column_kind *kinds)
 {
     rows->n = 0;
     rows->failed = false;
     rows->n_columns = n_columns;
-    for (int i = 0; i < n_columns; i++) {
-        text_init(&rows->columns[i], ROWS_BYTES_MAX);
-        pg_array_begin(&rows->columns[i]);
-    }
+    for (int i = 0; i < n_columns; i++)
+        pg_column_init(&rows->columns[i], kinds ? kinds[i] : PG_COLUMN_EACH, ROWS_BYTES_MAX);
 }
 
 static void rows_done(struct rows *rows)
 {
     for (int i = 0; i < rows->n_columns; i++)
-        text_done(&rows->columns[i]);
+        pg_column_done(&rows->columns[i]);
 }
 
-static void add_json(struct rows *rows, struct text *array, const json_t *value)
+static void add_json(struct rows *rows, struct pg_column *column, const json_t *value)
 {
     char *json = value ? json_write(value) : NULL;
     rows->failed = rows->failed || (value && !json);
-    pg_array_add(array, json);
+    pg_column_add(column, json);
     free(json);
 }
 
@@ -139,13 +154,13 @@ static int steps_after(const struct execution *execution)
 }
 
 /* activity, status, wait_for of the state that is reached */
-static struct text *add_state(struct text *column, const struct execution *execution)
+static struct pg_column *add_state(struct pg_column *column, const struct execution *execution)
 {
     const struct instance_next *next = &execution->instance.next;
     const struct activity *activity = &execution->workflow->definition->activities[next->activity];
-    pg_array_add(column++, activity->name);
-    pg_array_add(column++, status_name(next->step));
-    pg_array_add(column++, next->step == STEP_IDLES ? activity->wait_for : NULL);
+    pg_column_add(column++, activity->name);
+    pg_column_add(column++, status_name(next->step));
+    pg_column_add(column++, next->step == STEP_IDLES ? activity->wait_for : NULL);
     return column;
 }
 
@@ -157,35 +172,35 @@ static const json_t *output_after(const struct execution *execution)
 
 static void add_insert(struct rows *rows, const struct execution *execution)
 {
-    struct text *column = rows->columns;
-    pg_array_add(column++, execution->id);
-    pg_array_add(column++, execution->workflow->definition->name);
-    pg_array_add_int64(column++, execution->workflow->version);
+    struct pg_column *column = rows->columns;
+    pg_column_add(column++, execution->id);
+    pg_column_add(column++, execution->workflow->definition->name);
+    pg_column_add_int64(column++, execution->workflow->version);
     column = add_state(column, execution);
     add_json(rows, column++, execution->input);
     add_json(rows, column++, execution->instance.next.vars);
     add_json(rows, column++, output_after(execution));
-    pg_array_add_int64(column++, steps_after(execution));
-    pg_array_add(column++, execution->key);
+    pg_column_add_int64(column++, steps_after(execution));
+    pg_column_add(column++, execution->key);
     rows->n++;
 }
 
 static void add_update(struct rows *rows, const struct execution *execution)
 {
-    struct text *column = rows->columns;
-    pg_array_add(column++, execution->id);
-    pg_array_add_int64(column++, execution->instance.state_version);
+    struct pg_column *column = rows->columns;
+    pg_column_add(column++, execution->id);
+    pg_column_add_int64(column++, execution->instance.state_version);
     column = add_state(column, execution);
     add_json(rows, column++, execution->instance.next.vars);
     add_json(rows, column++, output_after(execution));
-    pg_array_add_int64(column++, steps_after(execution));
+    pg_column_add_int64(column++, steps_after(execution));
     rows->n++;
 }
 
 static void add_delete(struct rows *rows, const struct execution *execution)
 {
-    pg_array_add(&rows->columns[0], execution->id);
-    pg_array_add_int64(&rows->columns[1], execution->instance.state_version);
+    pg_column_add(&rows->columns[0], execution->id);
+    pg_column_add_int64(&rows->columns[1], execution->instance.state_version);
     rows->n++;
 }
 
@@ -205,9 +220,8 @@ static void add_statement(struct batch *batch, struct rows *rows, const char *sq
     if (rows->n == 0)
         return;
     for (; n < rows->n_columns; n++) {
-        pg_array_end(&rows->columns[n]);
-        params[n] = text_chars(&rows->columns[n]);
-        rows->failed = rows->failed || rows->columns[n].failed;
+        params[n] = pg_column_end(&rows->columns[n]);
+        rows->failed = rows->failed || pg_column_failed(&rows->columns[n]);
     }
     snprintf(count, sizeof count, "%d", rows->n);
     if (process_id)
@@ -221,9 +235,9 @@ bool batch_instances_add_saves(struct batch *batch, struct fault *fault)
 {
     struct rows inserts, updates, deletes;
     const char *process_id = batch->runtime->process_id;
-    rows_init(&inserts, INSERT_COLUMNS);
-    rows_init(&updates, UPDATE_COLUMNS);
-    rows_init(&deletes, DELETE_COLUMNS);
+    rows_init(&inserts, INSERT_COLUMNS, insert_kinds);
+    rows_init(&updates, UPDATE_COLUMNS, NULL);
+    rows_init(&deletes, DELETE_COLUMNS, NULL);
     for (struct member *member = batch->members; member; member = member->next) {
         const struct execution *execution = member->execution;
         if (member->fate != FATE_KEPT)

@@ -86,8 +86,9 @@ bool batch_rows_take_spread(struct batch_rows *rows);
 bool batch_rows_unsaved(const struct batch_rows *rows);
 
 /* Adds the statements that save all kept changes: tables in one fixed order, rows locked in key
- * order first with their versions checked, then the updates. */
-void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline);
+ * order with their versions checked, at the latest by the update itself. last: nothing is loaded
+ * after it in the transaction. */
+void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline, bool last);
 
 /* False when memory ran out while statements were built: the pipeline must not be sent. */
 MUST_CHECK bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault);

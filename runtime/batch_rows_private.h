@@ -1,4 +1,4 @@
-/* What batch_rows.c (asking, loading) and batch_rows_save.c (keeping, saving) share. */
+/* What batch_rows.c (asking, loading), batch_rows_keep.c and batch_rows_save.c share. */
 #pragma once
 #include "batch_rows.h"
 
@@ -20,6 +20,7 @@ struct load {
     const char *order; /* SQL for ORDER BY, "" = none */
     int n_asked;       /* in the present pipeline */
     int statement;     /* its index there; -1 = none */
+    bool by_value;     /* lines are told apart by their key, not by an ordinal */
     struct slot **by_ordinal;
 };
 
@@ -40,6 +41,7 @@ struct slot {
 struct held {
     struct row row;
     const char *identity;  /* equal for equal rows of the table; NULL = in no index */
+    char ctid[24];         /* where the version stands that row.xmin names */
     int round;             /* of reading in which it was last filled */
     const int *id_columns; /* what finds the row again; none: it cannot be found again */
     int n_id_columns;
@@ -94,6 +96,23 @@ static inline bool batch_rows_grow(void **array, size_t size, int n, int *capaci
     *capacity = wanted;
     return true;
 }
+
+/* Sets of columns. */
+static inline size_t batch_rows_bit_words(const struct table *table)
+{
+    return ((size_t)table->n_columns + 63) / 64;
+}
+
+static inline bool batch_rows_bit(const uint64_t *bits, int i)
+{
+    return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* False with *fault for a row without a key: only its text could tell it from others, if that. */
+MUST_CHECK bool batch_rows_can_be_found(const struct held *held, struct fault *fault);
+
+/* True if the column's values travel in its own type. */
+bool batch_rows_travels_as_itself(const struct column *column);
 
 /* The element type in which values of a column travel, and the SQL that turns element NAMEn of v
  * into the column's type. Simple types travel as themselves, others as text: an array of arrays

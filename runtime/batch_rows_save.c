@@ -11,7 +11,7 @@ enum {
 
 /* ---- how values travel ---- */
 
-static bool travels_as_itself(const struct column *column)
+bool batch_rows_travels_as_itself(const struct column *column)
 {
     switch (column->kind) {
     case COLUMN_INT2:
@@ -31,12 +31,12 @@ static bool travels_as_itself(const struct column *column)
 
 const char *batch_rows_array_type(const struct column *column)
 {
-    return travels_as_itself(column) ? column->plain_type : "text";
+    return batch_rows_travels_as_itself(column) ? column->plain_type : "text";
 }
 
 void batch_rows_add_value(struct text *sql, const struct column *column, const char *name, int n)
 {
-    if (travels_as_itself(column))
+    if (batch_rows_travels_as_itself(column))
         text_addf(sql, "v.%s%d", name, n);
     else
         text_addf(sql, "CAST(v.%s%d AS %s)", name, n, column->plain_type);
@@ -44,7 +44,7 @@ void batch_rows_add_value(struct text *sql, const struct column *column, const c
 
 void batch_rows_add_param(struct text *sql, const struct column *column, int n)
 {
-    if (travels_as_itself(column))
+    if (batch_rows_travels_as_itself(column))
         text_addf(sql, "$%d::%s", n, column->plain_type);
     else
         text_addf(sql, "CAST($%d::text AS %s)", n, column->plain_type);
@@ -57,103 +57,7 @@ void batch_rows_text(struct batch_rows *rows, int i)
     text_clear(&rows->texts[i]);
 }
 
-/* ---- keeping ---- */
-
-static size_t bit_words(const struct table *table)
-{
-    return ((size_t)table->n_columns + 63) / 64;
-}
-
-static bool bit(const uint64_t *bits, int i)
-{
-    return bits[i / 64] >> (i % 64) & 1;
-}
-
-static bool all_mergeable(const struct table *table, const uint64_t *assigned)
-{
-    for (int i = 0; i < table->n_columns; i++)
-        if (bit(assigned, i) && !table->columns[i].mergeable)
-            return false;
-    return table->mergeable;
-}
-
-/* What the database may write otherwise than it was given: 1.5 as 1.50, a char(8) padded. A later
- * member must not read such a value from memory. */
-static bool reshaped(const struct table *table, const uint64_t *assigned)
-{
-    for (int i = 0; i < table->n_columns; i++) {
-        const struct column *column = &table->columns[i];
-        bool as_given =
-            strcmp(column->type_name, "character varying") == 0 ||
-            (travels_as_itself(column) && strcmp(column->type_name, column->plain_type) == 0);
-        if (bit(assigned, i) && !as_given)
-            return true;
-    }
-    return false;
-}
-
-static bool touches_key(const struct table *table, const uint64_t *assigned)
-{
-    for (int u = 0; u < table->n_unique_keys; u++)
-        for (const int *column = table->unique_keys[u]; *column >= 0; column++)
-            if (bit(assigned, *column))
-                return true;
-    for (int i = 0; i < table->n_primary_key; i++)
-        if (bit(assigned, table->primary_key[i]))
-            return true;
-    return false;
-}
-
-/* Without a key only the row's text could tell it from others, if that. */
-static bool can_be_found(const struct held *held, struct fault *fault)
-{
-    return held->n_id_columns > 0 ||
-           fault_set(
-               fault, FAULT_INVALID,
-               "table %s has no primary key: its rows cannot be changed or deleted one by one",
-               held->row.table->name);
-}
-
-bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum version_check check,
-                     struct fault *fault)
-{
-    struct held *held = (struct held *)change->row; /* the row is its first member */
-    const struct table *table = change->row->table;
-    size_t n_words = bit_words(table);
-    if (!row_change_any(change))
-        return true;
-    if (!can_be_found(held, fault))
-        return false;
-    if (!held->assigned)
-        held->assigned = region_take(rows->region, n_words * sizeof *held->assigned);
-    if (!held->assigned || !GROW(rows->updates, rows->n_updates, rows->updates_capacity))
-        return fault_no_memory(fault);
-    if (held->n_updates == 0) {
-        held->merges = true;
-        held->first_cells = held->row.cells;
-        memset(held->assigned, 0, n_words * sizeof *held->assigned);
-    }
-    for (size_t w = 0; w < n_words; w++)
-        held->assigned[w] |= change->assigned[w];
-    held->merges = held->merges && all_mergeable(table, change->assigned);
-    held->version_ignored = check == VERSION_IGNORED && (!held->n_updates || held->version_ignored);
-    held->n_updates++;
-    rows->updates[rows->n_updates++] = (struct update){.held = held,
-                                                       .before = held->row.cells,
-                                                       .after = change->cells,
-                                                       .assigned = change->assigned};
-    held->row.cells = change->cells;
-    rows->spread = rows->spread || table->writes_spread || touches_key(table, change->assigned) ||
-                   reshaped(table, change->assigned);
-    return true;
-}
-
-bool batch_rows_unsaved(const struct batch_rows *rows)
-{
-    return rows->n_updates > 0;
-}
-
-/* ---- saving ---- */
+/* ---- what is saved together ---- */
 
 /* What is saved together: rows of one table found by the same columns. */
 static int compare_groups(const struct held *a, const struct held *b)
@@ -249,6 +153,16 @@ static void add_statement(struct batch_rows *rows, struct pg_pipeline *pipeline,
     pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), n_arrays + 1, params);
 }
 
+/* The order in which rows are locked, by all who lock several: that of the keys as they are given,
+ * whatever the columns' collations. */
+static void add_key_order(struct text *sql, const struct held *held)
+{
+    for (int i = 0; i < held->n_id_columns; i++) {
+        text_add_chars(sql, i ? ", " : " ORDER BY ");
+        batch_rows_add_value(sql, &held->row.table->columns[held->id_columns[i]], "k", i + 1);
+    }
+}
+
 /* Locks the rows of a group in key order, checking the versions of those that were loaded. */
 static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
                       struct update *const *updates, int n)
@@ -273,10 +187,8 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
     add_key_names(sql, some);
     text_add_chars(sql, ", x) ON ");
     add_key_match(sql, some);
-    text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x) ORDER BY ");
-    for (int i = 0; i < n_keys; i++)
-        text_addf(sql, "%st.%s", i ? ", " : "",
-                  some->row.table->columns[some->id_columns[i]].quoted);
+    text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x)");
+    add_key_order(sql, some);
     text_add_chars(sql, " FOR UPDATE OF t) s");
     add_statement(rows, pipeline, n_rows, n_arrays);
 }
@@ -286,7 +198,7 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
 static bool is_wide(const struct table *table, const uint64_t *assigned)
 {
     int n_set = 0;
-    for (size_t w = 0; w < bit_words(table); w++)
+    for (size_t w = 0; w < batch_rows_bit_words(table); w++)
         n_set += __builtin_popcountll(assigned[w]);
     return n_set > NARROW_COLUMNS_MAX;
 }
@@ -310,7 +222,7 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
     text_clear(sql);
     text_addf(sql, "WITH u AS (UPDATE %s t SET ", table->quoted);
     for (int c = 0; c < table->n_columns; c++) {
-        if (bit(assigned, c))
+        if (batch_rows_bit(assigned, c))
             add_assignment(sql, &table->columns[c], wide, param + 1, ++n_set);
     }
     if (wide) {
@@ -320,7 +232,7 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
     text_add_chars(sql, " FROM unnest(");
     add_key_types(sql, held, 2);
     for (int c = 0; c < table->n_columns && !wide; c++)
-        if (bit(assigned, c))
+        if (batch_rows_bit(assigned, c))
             text_addf(sql, ", $%d::%s[]", ++param, batch_rows_array_type(&table->columns[c]));
     if (checks_version)
         text_addf(sql, ", $%d::xid[]", ++param);
@@ -344,7 +256,8 @@ static bool same_columns(const struct held *a, const struct held *b)
     if (a == b)
         return true;
     return !is_wide(a->row.table, a->assigned) &&
-           memcmp(a->assigned, b->assigned, bit_words(a->row.table) * sizeof *a->assigned) == 0;
+           memcmp(a->assigned, b->assigned,
+                  batch_rows_bit_words(a->row.table) * sizeof *a->assigned) == 0;
 }
 
 static void add_update_values(struct batch_rows *rows, const struct held *held,
@@ -354,7 +267,7 @@ static void add_update_values(struct batch_rows *rows, const struct held *held,
     int at = held->n_id_columns, step = is_wide(held->row.table, assigned) ? 0 : 1;
     add_keys(rows, held, before);
     for (int c = 0; c < held->row.table->n_columns; c++) {
-        if (!bit(assigned, c))
+        if (!batch_rows_bit(assigned, c))
             continue;
         add_cell(&rows->texts[at], &after[c]);
         at += step;
@@ -397,7 +310,7 @@ static void add_one_sql(struct text *sql, const struct held *held, const uint64_
     text_clear(sql);
     text_addf(sql, "WITH u AS (UPDATE %s t", table->quoted);
     for (int c = 0; c < table->n_columns; c++) {
-        if (!bit(assigned, c))
+        if (!batch_rows_bit(assigned, c))
             continue;
         text_addf(sql, "%s%s = ", before, table->columns[c].quoted);
         batch_rows_add_param(sql, &table->columns[c], ++param);
@@ -429,7 +342,7 @@ static void add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
     for (int i = 0; i < held->n_id_columns; i++, n++)
         params[n] = cell_write(&update->before[held->id_columns[i]], buffers[n]);
     for (int c = 0; c < held->row.table->n_columns; c++) {
-        if (!bit(update->assigned, c))
+        if (!batch_rows_bit(update->assigned, c))
             continue;
         params[n] = cell_write(&update->after[c], buffers[n]);
         n++;
@@ -458,13 +371,99 @@ static void add_single(struct batch_rows *rows, struct pg_pipeline *pipeline,
     add_statement(rows, pipeline, 1, n_arrays);
 }
 
-static void add_group(struct batch_rows *rows, struct pg_pipeline *pipeline,
-                      struct update *const *updates, int n)
+/* ---- one row ---- */
+
+static bool is_one_row(struct update *const *updates, int n)
 {
-    if (n == 1) {
-        add_single(rows, pipeline, updates[0], /* checks_version= */ true);
+    for (int i = 1; i < n; i++)
+        if (updates[i]->held != updates[0]->held)
+            return false;
+    return true;
+}
+
+/* All updates of one row: there is no order in which it could be locked. */
+static void add_row(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                    struct update *const *updates, int n)
+{
+    const struct held *held = updates[0]->held;
+    struct update all = {.held = updates[0]->held,
+                         .before = held->first_cells,
+                         .after = held->row.cells,
+                         .assigned = held->assigned};
+    if (held->merges) {
+        add_single(rows, pipeline, &all, /* checks_version= */ true);
         return;
     }
+    for (int i = 0; i < n; i++)
+        add_single(rows, pipeline, updates[i], /* checks_version= */ i == 0);
+}
+
+/* ---- several rows in one statement ---- */
+
+/* True if all rows of the group merge into one UPDATE that finds each where it was loaded, in this
+ * transaction. */
+static bool stand_where_loaded(const struct batch_rows *rows, struct update *const *updates, int n)
+{
+    const struct held *first = updates[0]->held;
+    if (rows->keeps_as_read || is_wide(first->row.table, first->assigned))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        if (!held->merges || !version_of(held) || !same_columns(held, first))
+            return false;
+    }
+    return true;
+}
+
+/* Rows are locked by the UPDATE itself, in key order: see sql/save_in_order.sql. A row that was
+ * changed stands elsewhere now, and the count is not met. What stands in its place could have its
+ * version, when the table was rewritten; it has another key. */
+static void add_in_place(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                         struct update *const *updates, int n)
+{
+    const struct held *first = updates[0]->held;
+    const struct table *table = first->row.table;
+    struct text *sql = &rows->scratch;
+    int n_keys = first->n_id_columns, param = n_keys + 1, n_set = 0, n_rows = 0;
+    text_clear(sql);
+    text_addf(sql, "WITH u AS (UPDATE %s t SET ", table->quoted);
+    for (int c = 0; c < table->n_columns; c++)
+        if (batch_rows_bit(first->assigned, c))
+            add_assignment(sql, &table->columns[c], /* wide= */ false, 0, ++n_set);
+    text_add_chars(sql, " FROM (SELECT * FROM unnest(");
+    add_key_types(sql, first, 2);
+    for (int c = 0; c < table->n_columns; c++)
+        if (batch_rows_bit(first->assigned, c))
+            text_addf(sql, ", $%d::%s[]", ++param, batch_rows_array_type(&table->columns[c]));
+    text_addf(sql, ", $%d::tid[], $%d::xid[]) AS v(", param + 1, param + 2);
+    add_key_names(sql, first);
+    for (int i = 1; i <= n_set; i++)
+        text_addf(sql, ", c%d", i);
+    text_add_chars(sql, ", at, x)");
+    add_key_order(sql, first);
+    text_add_chars(sql, ") AS v WHERE t.ctid = v.at AND t.xmin = v.x AND ");
+    add_key_match(sql, first);
+    text_add_chars(sql, " RETURNING 1) ");
+    add_expect(sql);
+    text_add_chars(sql, " FROM u");
+
+    int n_arrays = begin_arrays(rows, n_keys + n_set + 2);
+    for (int i = 0; i < n; i++) {
+        const struct held *held = updates[i]->held;
+        if (updates[i]->before != held->first_cells)
+            continue; /* a later update of a row that stands here already */
+        add_update_values(rows, held, held->first_cells, held->row.cells, held->assigned);
+        pg_array_add(&rows->texts[n_arrays - 2], held->ctid);
+        pg_array_add(&rows->texts[n_arrays - 1], version_of(held));
+        n_rows++;
+    }
+    pg_pipeline_add(pipeline, PG_PREPARED, SQL_SAVE_IN_ORDER, 0, NULL);
+    add_statement(rows, pipeline, n_rows, n_arrays);
+}
+
+static void add_rows(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                     struct update *const *updates, int n)
+{
     add_locks(rows, pipeline, updates, n);
     for (int i = 0; i < n; i++) {
         const struct held *held = updates[i]->held;
@@ -480,6 +479,8 @@ static void add_group(struct batch_rows *rows, struct pg_pipeline *pipeline,
     }
 }
 
+/* ---- all ---- */
+
 static bool any_spreads(const struct batch_rows *rows)
 {
     for (int i = 0; i < rows->n_updates; i++)
@@ -488,11 +489,12 @@ static bool any_spreads(const struct batch_rows *rows)
     return false;
 }
 
-void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
+void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline, bool last)
 {
     if (rows->n_updates <= 0)
         return;
-    if (any_spreads(rows))
+    bool spreads = any_spreads(rows);
+    if (spreads)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_PLAN_OWN, 0, NULL);
     struct update **sorted = calloc((size_t)rows->n_updates, sizeof *sorted);
     if (!sorted) {
@@ -506,7 +508,12 @@ void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline)
         to = from + 1;
         while (to < rows->n_updates && compare_groups(sorted[from]->held, sorted[to]->held) == 0)
             to++;
-        add_group(rows, pipeline, sorted + from, to - from);
+        if (is_one_row(sorted + from, to - from))
+            add_row(rows, pipeline, sorted + from, to - from);
+        else if (last && !spreads && stand_where_loaded(rows, sorted + from, to - from))
+            add_in_place(rows, pipeline, sorted + from, to - from);
+        else
+            add_rows(rows, pipeline, sorted + from, to - from);
     }
     free(sorted);
 }
@@ -515,7 +522,7 @@ bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
                            struct pg_pipeline *pipeline, struct fault *fault)
 {
     struct held *held = (struct held *)row;
-    if (!can_be_found(held, fault))
+    if (!batch_rows_can_be_found(held, fault))
         return false;
     if (row->table->writes_spread)
         pg_pipeline_add(pipeline, PG_PREPARED, SQL_PLAN_OWN, 0, NULL);

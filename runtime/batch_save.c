@@ -19,7 +19,6 @@
 #include <string.h>
 
 enum {
-    ROW_WAIT_BATCH_MS = 50, /* one member's foreign row lock may not stop its neighbours */
     LIMITS_FIT = 100,
 };
 
@@ -45,8 +44,8 @@ void batch_add_limits(struct batch *batch)
 {
     char wait[24];
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
-    int64_t wait_ms = batch_is_alone(batch) ? batch_whole_ms(left_us) : ROW_WAIT_BATCH_MS;
-    snprintf(wait, sizeof wait, "%lld", (long long)wait_ms);
+    int64_t wait_us = batch_is_alone(batch) ? left_us : BATCH_ROW_WAIT_US;
+    snprintf(wait, sizeof wait, "%lld", (long long)batch_whole_ms(wait_us));
     const char *params[] = {batch->deadline, wait};
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_LIMITS, 2, params);
     batch->limits_stand = false;
@@ -238,7 +237,7 @@ void batch_save(struct batch *batch)
     bool ok = !batch->lease || batch_lease_add_end(batch, &fault);
     if (!batch->lease && !limits_fit(batch))
         batch_add_limits(batch);
-    batch_rows_add_saves(batch->rows, batch->pipeline);
+    batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ true);
     ok = ok && batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
          batch_keys_add_saves(batch, &fault) && batch_events_add_saves(batch, &fault) &&
          add_kept(batch, &fault);

@@ -11,11 +11,12 @@ enum {
     DEADLINE_BYTES = 48,
     NO_STATEMENT = -1,
     BATCH_GRACE_US = 2 * 1000 * 1000, /* after the server's own limits: the answer counts as lost */
+    BATCH_ROW_WAIT_US = 50 * 1000, /* one member's foreign row lock may not stop its neighbours */
 };
 
 enum batch_state {
     BATCH_CONNECTING, /* awaits a connection */
-    BATCH_TAKING,     /* awaits begin, limits and tries (or the wait), and the loads */
+    BATCH_TAKING,     /* awaits begin, limits and tries, and the loads; or the wait */
     BATCH_LOADING,    /* a waited grant: awaits the limits and the loads */
     BATCH_RUNNING,    /* scripts run; awaits nothing, the loop's turn, or the end of a sleep */
     BATCH_ASKING,     /* awaits what a script asked of the database */
@@ -50,7 +51,7 @@ struct member {
     int *slots; /* of batch_rows, one per data declaration; NULL before they are asked for */
     struct script *script;
     struct member *asks_as; /* an earlier one with the same locks, whose try is its own; or NULL */
-    enum lock_try answer;   /* to its try */
+    enum lock_try answer;   /* to its try as a group */
     int64_t answer_us;
     struct member *next;
 };
@@ -87,7 +88,7 @@ struct batch {
     int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
-    bool limits_stand; /* those of batch_lone.sql, unchanged */
+    bool limits_stand; /* those of batch_open.sql, unchanged */
     bool ran_sql;      /* a script's own: the session may not be as it was */
     bool chains;       /* the running member has the locks of its next activity: run that */
     bool committed;

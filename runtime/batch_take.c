@@ -11,6 +11,7 @@
 #include "batch_state.h"
 #include "clock.h"
 #include "declared_data.h"
+#include "key_tries.h"
 #include "lock_tries.h"
 #include "number_text.h"
 #include "pg_array.h"
@@ -23,7 +24,6 @@
 
 enum {
     TABLES_PAUSE_US = 2 * 1000,
-    LONE_GRANTED = 1, /* the column of batch_lone.sql */
 };
 
 static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -51,68 +51,91 @@ static void add_granted(struct batch *batch)
     batch->at_granted = pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_GRANTED, 2, params);
 }
 
+/* The wait of the one that waits in PostgreSQL's queue. */
+static bool add_wait(struct batch *batch, int64_t budget_us, struct fault *fault)
+{
+    struct lock_tries tries;
+    batch_add_begin(batch, BEGIN_TEXT, budget_us + batch->waiting_us);
+    lock_tries_init(&tries);
+    lock_tries_add(&tries, batch->members->execution->locks);
+    bool ok = lock_tries_add_wait(&tries, batch->pipeline, batch_whole_ms(budget_us),
+                                  &batch->at_try, &batch->at_look, fault);
+    lock_tries_done(&tries);
+    add_granted(batch); /* also here: who learns late of its grant has no more time for it */
+    return ok;
+}
+
 enum {
     SEEN_MAX = 256, /* a power of two */
 };
 
 /* On a hot path all members have the same locks: the server tries them once. seen remembers one
  * member for each value of a few bits of the last key; who is forgotten only costs a try more. */
-static void add_try(struct member *member, struct member *seen[SEEN_MAX], struct lock_tries *tries)
+static bool asks_by_itself(struct member *member, struct member *seen[SEEN_MAX])
 {
     const struct lock_set *set = member->execution->locks;
+    member->asks_as = NULL;
+    if (!set)
+        return false;
     const struct lock_entry *last = lock_set_entry(set, lock_set_n_entries(set) - 1);
     struct member **place = &seen[(uint64_t)last->key % SEEN_MAX];
-    member->asks_as = NULL;
-    if (*place && lock_set_equal((*place)->execution->locks, set)) {
+    if (*place && lock_set_equal((*place)->execution->locks, set))
         member->asks_as = *place;
-    } else {
-        lock_tries_add(tries, set);
+    else
         *place = member;
-    }
+    return !member->asks_as;
 }
 
-/* The try of all members that want locks, or the wait of the one. */
-static bool add_locks(struct batch *batch, int64_t budget_us, struct fault *fault)
+/* Who is refused one of several paths may not keep the others, and who meets a lease none. By
+ * itself it keeps nothing, since its transaction ends. */
+static bool wants_groups(const struct batch *batch)
+{
+    for (const struct member *member = batch->members; member; member = member->next) {
+        const struct execution *execution = member->execution;
+        if (execution->locks &&
+            (lock_set_n_paths(execution->locks) > 1 || execution->tries_as_group))
+            return !batch_is_alone(batch);
+    }
+    return false;
+}
+
+static bool add_groups(struct batch *batch, struct fault *fault)
 {
     struct member *seen[SEEN_MAX] = {NULL};
     struct lock_tries tries;
-    bool ok = true;
     lock_tries_init(&tries);
     for (struct member *member = batch->members; member; member = member->next)
-        if (member->execution->locks)
-            add_try(member, seen, &tries);
+        if (asks_by_itself(member, seen))
+            lock_tries_add(&tries, member->execution->locks);
+    bool ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
+    lock_tries_done(&tries);
+    return ok;
+}
+
+/* BEGIN, the limits, and the tries of all members that want locks. */
+static bool add_open(struct batch *batch, struct fault *fault)
+{
+    struct member *seen[SEEN_MAX] = {NULL};
+    struct key_tries tries;
+    char waiting[24], row_wait[24];
+    int64_t row_wait_us = batch_is_alone(batch) ? batch->waiting_us : BATCH_ROW_WAIT_US;
+    const struct transaction_limits limits = {
+        .waiting_ms = number(waiting, batch_whole_ms(batch->waiting_us)),
+        .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),
+        .tag = batch->runtime->tag};
+    bool groups = wants_groups(batch);
     batch->at_try = batch->at_look = NO_STATEMENT;
-    if (batch->kind == BATCH_WAIT)
-        ok = lock_tries_add_wait(&tries, batch->pipeline, batch_whole_ms(budget_us), &batch->at_try,
-                                 &batch->at_look, fault);
-    else if (tries.n_groups > 0)
-        ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
-    lock_tries_done(&tries);
-    return ok;
-}
-
-/* One execution has company neither in its tries nor in its limits. */
-static bool is_lone(const struct batch *batch)
-{
-    return batch->kind != BATCH_WAIT && batch_is_alone(batch);
-}
-
-static bool add_lone(struct batch *batch, struct fault *fault)
-{
-    struct lock_tries tries;
-    char waiting[24];
-    number(waiting, batch_whole_ms(batch->waiting_us));
     batch_add_plain(batch, BEGIN_TEXT);
-    lock_tries_init(&tries);
-    if (batch->members->execution->locks)
-        lock_tries_add(&tries, batch->members->execution->locks);
-    batch->at_look = NO_STATEMENT;
-    bool ok = lock_tries_add_lone(&tries, batch->pipeline, waiting, batch->runtime->tag,
-                                  &batch->at_try, &batch->at_look, fault);
-    batch->at_begin = batch->at_granted = batch->at_try;
+    key_tries_init(&tries);
+    for (struct member *member = batch->members; member && !groups; member = member->next)
+        if (asks_by_itself(member, seen))
+            key_tries_add(&tries, member->execution->locks);
+    bool ok = key_tries_add_open(&tries, &limits, batch->pipeline, &batch->at_begin,
+                                 &batch->at_look, fault);
+    key_tries_done(&tries);
+    batch->at_granted = batch->at_begin;
     batch->limits_stand = true;
-    lock_tries_done(&tries);
-    return ok;
+    return ok && (!groups || add_groups(batch, fault));
 }
 
 static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
@@ -205,7 +228,7 @@ static void refuse_for_lease(struct member *member, int64_t lease_us)
     member->lease_us = lease_us;
 }
 
-static void read_tries(struct batch *batch, const PGresult *result)
+static void read_groups(struct batch *batch, const PGresult *result)
 {
     const char *at = PQgetvalue(result, 0, 0);
     for (struct member *member = batch->members; member; member = member->next) {
@@ -225,18 +248,47 @@ static void read_tries(struct batch *batch, const PGresult *result)
         case LOCK_TRY_LEASED: refuse_for_lease(member, member->answer_us); break;
         }
     }
-    batch_hold_back(batch);
 }
 
-static void read_lone(struct batch *batch, const struct pg_answer *answer)
+static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
+{
+    struct key_refusals refusals;
+    if (!key_refusals_read(&refusals, opened, &batch->region, fault))
+        return false;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN && member->execution->locks &&
+            key_refusals_meet(&refusals, member->execution->locks))
+            member->fate = FATE_REFUSED;
+    return true;
+}
+
+/* A lease is in the way of some member: alone it is its own; together they are tried as groups. */
+static void meet_lease(struct batch *batch, const PGresult *look)
+{
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_OPEN || !member->execution->locks)
+            continue;
+        if (batch_is_alone(batch)) {
+            refuse_for_lease(member, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
+        } else {
+            member->execution->tries_as_group = true;
+            member_again(member, /* alone= */ false, /* delay_us= */ 0);
+        }
+    }
+}
+
+/* Who has its locks. */
+static bool read_tries(struct batch *batch, const struct pg_answer *answer, struct fault *fault)
 {
     const PGresult *look = batch->at_look == NO_STATEMENT ? NULL : answer->results[batch->at_look];
-    if (batch->members->fate != FATE_OPEN)
-        return;
-    if (*PQgetvalue(answer->results[batch->at_try], 0, LONE_GRANTED) != 't')
-        batch->members->fate = FATE_REFUSED;
-    else if (look && !PQgetisnull(look, 0, 0))
-        refuse_for_lease(batch->members, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
+    if (batch->at_try != NO_STATEMENT)
+        read_groups(batch, answer->results[batch->at_try]);
+    else if (!read_keys(batch, answer->results[batch->at_begin], fault))
+        return false;
+    if (look && !PQgetisnull(look, 0, 0))
+        meet_lease(batch, look);
+    batch_hold_back(batch);
+    return true;
 }
 
 static bool anyone_open(const struct batch *batch)
@@ -250,6 +302,7 @@ static bool anyone_open(const struct batch *batch)
 static void on_taken(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
+    struct fault fault;
     if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
         return;
@@ -260,10 +313,8 @@ static void on_taken(struct pg_answer *answer, void *arg)
     }
     note_grant(batch, answer);
     batch->slack_us = batch->granted_us - batch->sent_us;
-    if (batch->limits_stand)
-        read_lone(batch, answer);
-    else if (batch->at_try != NO_STATEMENT)
-        read_tries(batch, answer->results[batch->at_try]);
+    if (!read_tries(batch, answer, &fault))
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
     if (anyone_open(batch))
         start_running(batch, answer);
     else
@@ -359,24 +410,17 @@ void batch_take(struct batch *batch)
     int64_t budget_us =
         waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
     int64_t limit_us = budget_us + batch->waiting_us;
-    bool lone = is_lone(batch);
     pg_pipeline_clear(batch->pipeline);
-    if (!lone)
-        batch_add_begin(batch, BEGIN_TEXT, limit_us);
-    if (lone ? !add_lone(batch, &fault) : !add_locks(batch, budget_us, &fault)) {
+    if (waits ? !add_wait(batch, budget_us, &fault) : !add_open(batch, &fault)) {
         give_up(batch, &fault);
         return;
     }
-    if (waits) {
-        add_granted(batch); /* also here: who learns late of its grant has no more time for it */
-    } else {
+    if (!waits) {
         want_all_rows(batch);
         if (!anyone_open(batch)) {
             batch_end(batch); /* nothing was sent yet */
             return;
         }
-        if (!lone)
-            add_granted(batch);
         add_reads(batch);
         batch_rows_add_loads(batch->rows, batch->pipeline);
         if (!batch_rows_ok(batch->rows, &fault)) {

@@ -76,18 +76,19 @@ struct execution {
     struct lock_ticket *ticket;    /* NULL without locks, and before it queues */
     enum execution_state state;
     enum ready_line line;
-    bool alone;        /* this run: a transaction of its own */
-    bool looked_anew;  /* its tables, after the database did not know one or a column */
-    bool aside;        /* out of the queues until its timer, so that others may pass */
-    bool out_of_time;  /* its acquire time passed while it was taken */
-    bool job_lost;     /* the job is not this process's any more: it ends without a trace */
-    bool overtaken;    /* its instance is not as it was when the run began */
-    bool history_lost; /* its history row is perhaps written: not once more */
-    int attempts;      /* runs of the activity so far */
-    int failures;      /* of them, those that failed and were tried again */
-    int polls;         /* refusals in a row */
-    int slices;        /* turns it had at a waiter connection */
-    int64_t token;     /* of the lease that its last run held; 0 = none */
+    bool alone;          /* this run: a transaction of its own */
+    bool tries_as_group; /* its locks: a lease was in the way of a batch with it */
+    bool looked_anew;    /* its tables, after the database did not know one or a column */
+    bool aside;          /* out of the queues until its timer, so that others may pass */
+    bool out_of_time;    /* its acquire time passed while it was taken */
+    bool job_lost;       /* the job is not this process's any more: it ends without a trace */
+    bool overtaken;      /* its instance is not as it was when the run began */
+    bool history_lost;   /* its history row is perhaps written: not once more */
+    int attempts;        /* runs of the activity so far */
+    int failures;        /* of them, those that failed and were tried again */
+    int polls;           /* refusals in a row */
+    int slices;          /* turns it had at a waiter connection */
+    int64_t token;       /* of the lease that its last run held; 0 = none */
     int64_t submitted_us;
     int64_t acquire_until_us;       /* no lock by then: locked */
     int64_t run_until_us;           /* re-runs end then: acquire plus waiting timeout */

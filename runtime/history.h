@@ -4,15 +4,15 @@
  */
 #pragma once
 #include "execution.h"
+#include "pg_column.h"
 #include "pg_pipeline.h"
-#include "text.h"
 
 enum {
     EXECUTION_COLUMNS = 11,
 };
 
 struct history {
-    struct text executions[EXECUTION_COLUMNS];
+    struct pg_column executions[EXECUTION_COLUMNS];
     int n_executions;
     bool failed;
 };

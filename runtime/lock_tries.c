@@ -94,21 +94,6 @@ bool lock_tries_add_wait(struct lock_tries *tries, struct pg_pipeline *pipeline,
     return true;
 }
 
-bool lock_tries_add_lone(struct lock_tries *tries, struct pg_pipeline *pipeline,
-                         const char *waiting_ms, const char *tag, int *at_try, int *at_look,
-                         struct fault *fault)
-{
-    const char *params[ARRAYS];
-    if (!end(tries, params, fault))
-        return false;
-    const char *lone[] = {waiting_ms, tag, text_chars(&tries->keys), text_chars(&tries->exclusive)};
-    const char *look[] = {text_chars(&tries->paths)};
-    *at_try = pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_LONE, 4, lone);
-    if (tries->n_groups > 0)
-        *at_look = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
-    return true;
-}
-
 /* "{true,false,1200}" */
 enum lock_try lock_tries_read(const char **at, int64_t *lease_us)
 {

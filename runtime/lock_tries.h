@@ -1,6 +1,7 @@
 /*
- * What the statements that take locks are given: for each group (the locks of one execution) its
- * advisory keys, in their order, and its paths, one group after the other.
+ * Tries of locks by groups, each of which gets all or nothing, and the wait for those of one: for
+ * each group (the locks of one execution) its advisory keys, in their order, and its paths, one
+ * group after the other. Most batches do with key_tries.h, which costs the server far less.
  */
 #pragma once
 #include "lock_set.h"
@@ -27,13 +28,6 @@ MUST_CHECK bool lock_tries_add_try(struct lock_tries *tries, struct pg_pipeline 
 MUST_CHECK bool lock_tries_add_wait(struct lock_tries *tries, struct pg_pipeline *pipeline,
                                     int64_t budget_ms, int *at_wait, int *at_look,
                                     struct fault *fault);
-
-/* The only group's, for an execution by itself: its transaction's limits are set, its locks are
- * tried and its deadline is drawn in one statement (sql/batch_lone.sql); the look for leases is a
- * later one, and there is none (*at_look is not set) without locks. */
-MUST_CHECK bool lock_tries_add_lone(struct lock_tries *tries, struct pg_pipeline *pipeline,
-                                    const char *waiting_ms, const char *tag, int *at_try,
-                                    int *at_look, struct fault *fault);
 
 enum lock_try {
     LOCK_TRY_GRANTED,

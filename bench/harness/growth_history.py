@@ -7,7 +7,7 @@ MARKS_EACH = 100  # executions a transaction
 ROWS = """
 INSERT INTO {schema}.{table}
 SELECT {columns}
-  FROM generate_series({first}, {last}, {step}) AS n,
+  FROM generate_series({first}::bigint, {last}, {step}) AS n,
        LATERAL (SELECT pg_catalog.lpad(pg_catalog.to_hex({began_ms} + n * 250), 12, '0') || '7'
                     || pg_catalog.lpad(pg_catalog.to_hex(n % 4096), 3, '0') || '8'
                     || pg_catalog.lpad(pg_catalog.to_hex(n * 2654435761), 15, '0')) AS i(hex),

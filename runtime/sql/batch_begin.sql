@@ -15,7 +15,5 @@ SELECT pg_catalog.set_config('statement_timeout', '0', true),
        pg_catalog.set_config('synchronous_commit',
            CASE pg_catalog.current_setting('synchronous_commit')
                WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true),
-       pg_catalog.set_config('latchkey.plan_cache_mode',
-           pg_catalog.current_setting('plan_cache_mode'), true),
        pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
        pg_catalog.current_setting('transaction_isolation')

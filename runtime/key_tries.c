@@ -1,0 +1,123 @@
+#include "key_tries.h"
+
+#include "pg_array.h"
+#include "runtime_sql.h"
+
+#include <stdlib.h>
+
+enum {
+    KEYS_BYTES_MAX = 4 << 20,
+    REFUSED_SHARED = OPEN_DEADLINE + 1, /* columns */
+    REFUSED_EXCLUSIVE,
+};
+
+void key_tries_init(struct key_tries *tries)
+{
+    *tries = (struct key_tries){.n_sets = 0};
+    struct text *arrays[] = {&tries->shared, &tries->exclusive, &tries->paths};
+    for (int i = 0; i < 3; i++) {
+        text_init(arrays[i], KEYS_BYTES_MAX);
+        pg_array_begin(arrays[i]);
+    }
+}
+
+void key_tries_done(struct key_tries *tries)
+{
+    text_done(&tries->shared);
+    text_done(&tries->exclusive);
+    text_done(&tries->paths);
+}
+
+/* 0 marks a free place: a key of 0 is never seen, and tried each time. */
+static bool is_new(struct key_tries *tries, int64_t key)
+{
+    int64_t *place = &tries->seen[(uint64_t)key % KEY_TRIES_SEEN];
+    bool seen = key && *place == key;
+    *place = key;
+    return !seen;
+}
+
+void key_tries_add(struct key_tries *tries, const struct lock_set *set)
+{
+    for (int i = 0; i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
+        if (entry->exclusive)
+            pg_array_add_int64(&tries->exclusive, entry->key);
+        else if (is_new(tries, entry->key))
+            pg_array_add_int64(&tries->shared, entry->key);
+    }
+    for (int i = 0; i < lock_set_n_paths(set); i++)
+        pg_array_add(&tries->paths, lock_set_path(set, i));
+    tries->n_sets++;
+}
+
+bool key_tries_add_open(struct key_tries *tries, const struct transaction_limits *limits,
+                        struct pg_pipeline *pipeline, int *at_open, int *at_look,
+                        struct fault *fault)
+{
+    pg_array_end(&tries->shared);
+    pg_array_end(&tries->exclusive);
+    pg_array_end(&tries->paths);
+    if (!text_ok(&tries->shared, fault) || !text_ok(&tries->exclusive, fault) ||
+        !text_ok(&tries->paths, fault))
+        return false;
+    const char *open[] = {limits->waiting_ms, limits->tag, text_chars(&tries->shared),
+                          text_chars(&tries->exclusive), limits->row_wait_ms};
+    const char *look[] = {text_chars(&tries->paths)};
+    *at_open = pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_OPEN, 5, open);
+    if (tries->n_sets > 0)
+        *at_look = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
+    return true;
+}
+
+/* ---- what was refused ---- */
+
+static int compare(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* text: "{1,-2}", or "" of a null */
+static bool read_keys(const char *text, int64_t **keys, int *n, struct region *region,
+                      struct fault *fault)
+{
+    size_t n_most = 0;
+    *n = 0;
+    *keys = NULL;
+    for (const char *at = text; *at; at++)
+        n_most += *at == '{' || *at == ',';
+    if (n_most == 0)
+        return true;
+    *keys = region_take(region, n_most * sizeof **keys);
+    if (!*keys)
+        return fault_no_memory(fault);
+    while (*text == '{' || *text == ',') {
+        char *end;
+        (*keys)[(*n)++] = strtoll(text + 1, &end, 10);
+        text = end;
+    }
+    qsort(*keys, (size_t)*n, sizeof **keys, compare);
+    return true;
+}
+
+bool key_refusals_read(struct key_refusals *refusals, const PGresult *opened, struct region *region,
+                       struct fault *fault)
+{
+    return read_keys(PQgetvalue(opened, 0, REFUSED_SHARED), &refusals->shared, &refusals->n_shared,
+                     region, fault) &&
+           read_keys(PQgetvalue(opened, 0, REFUSED_EXCLUSIVE), &refusals->exclusive,
+                     &refusals->n_exclusive, region, fault);
+}
+
+bool key_refusals_meet(const struct key_refusals *refusals, const struct lock_set *set)
+{
+    for (int i = 0; i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
+        const int64_t *keys = entry->exclusive ? refusals->exclusive : refusals->shared;
+        int n = entry->exclusive ? refusals->n_exclusive : refusals->n_shared;
+        if (n > 0 && bsearch(&entry->key, keys, (size_t)n, sizeof *keys, compare))
+            return true;
+    }
+    return false;
+}
