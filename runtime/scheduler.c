@@ -14,8 +14,9 @@
 #include <string.h>
 
 enum {
-    PLAIN_BATCHES_MAX = 3, /* more make the batches smaller, not the work faster */
-    MUCH_SMALLER = 4,      /* a batch is, with less than a quarter of the members of the last */
+    PLAIN_BATCHES_MAX =
+        2,            /* the server works on one while we do on the other; more make them smaller */
+    MUCH_SMALLER = 4, /* a batch is, with less than a quarter of the members of the last */
     POLL_FIRST_US = 1000,
     POLL_MAX_US = 10 * 1000,
     WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
