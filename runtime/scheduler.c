@@ -62,7 +62,8 @@ static void leave_line(struct scheduler *scheduler, struct execution *execution)
     if (execution->line == READY_NOWHERE)
         return;
     TAILQ_REMOVE(&scheduler->lines[execution->line], execution, link);
-    scheduler->lengths[execution->line]--;
+    if (--scheduler->lengths[execution->line] == 0 && execution->line == READY_PLAIN)
+        scheduler->linger_until_us = 0; /* who comes next lingers anew */
     execution->line = READY_NOWHERE;
 }
 
