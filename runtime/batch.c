@@ -264,6 +264,8 @@ void batch_end(struct batch *batch)
     free_batch(batch);
     if (counts)
         scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
+    else
+        scheduler_count_lease(runtime->scheduler, -1);
 }
 
 void batch_abandon(struct batch *batch)

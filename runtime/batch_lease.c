@@ -179,6 +179,7 @@ void batch_lease_taken(struct batch *batch)
         instance_adopt(&execution->instance, /* stored= */ true);
     batch_give_connection(batch);
     batch_rows_keep_as_read(batch->rows);
+    scheduler_count_lease(batch->runtime->scheduler, 1);
     scheduler_batch_ended(batch->runtime->scheduler, batch->kind, /* fault= */ NULL);
     batch_run(batch);
 }

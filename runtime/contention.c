@@ -1,6 +1,7 @@
 #include "contention.h"
 
 #include "clock.h"
+#include "lock_set.h"
 
 #include <stdlib.h>
 #define HASH_NONFATAL_OOM 1
@@ -27,6 +28,14 @@ static void drop(struct contention *contention, int64_t until_us)
             free(path);
         }
     }
+}
+
+int64_t contention_key(const struct lock_set *locks)
+{
+    for (int i = 0; i < lock_set_n_entries(locks); i++)
+        if (lock_set_entry(locks, i)->exclusive)
+            return lock_set_entry(locks, i)->key;
+    return 0;
 }
 
 void contention_done(struct contention *contention)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct contended_path;
+struct lock_set;
 
 /* All zero is none. */
 struct contention {
@@ -14,6 +15,9 @@ struct contention {
 };
 
 void contention_done(struct contention *contention);
+
+/* What a set of locks is noted by: its first exclusive key. 0 for none. */
+int64_t contention_key(const struct lock_set *locks);
 
 /* For the next second. Without memory it is not noted, which only costs the path a few polls. */
 void contention_mark(struct contention *contention, int64_t key);

@@ -35,6 +35,8 @@ enum ready_line {
     READY_NOWHERE,
     READY_PLAIN,   /* for a batch with others */
     READY_ALONE,   /* for a transaction of its own */
+    READY_LEASING, /* the same, in which it takes a lease: of these the host holds so many at most
+                    */
     READY_DELAYED, /* its timer brings it back */
     READY_LEASED,  /* refused for a lease: its timer, or the end of a lease, brings it back */
     READY_SLOT,    /* refused for long: awaits a waiter connection */

@@ -58,6 +58,7 @@ struct runtime_options runtime_default_options(void)
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
         .lease_poll_us = 1000 * 1000,
+        .leases_max = 1000,
         .look_up_us = 10 * 1000 * 1000,
         .ownership_us = 30 * 1000 * 1000,
         .answer_bytes_max = 32 << 20,

@@ -33,16 +33,17 @@ struct runtime_options {
     int batch_entries_max;
     int64_t connect_timeout_us; /* of one attempt */
     int64_t lease_poll_us;      /* who waits for a lease looks at least so often */
-    int64_t look_up_us;         /* at least so long is asked what became of a lost commit */
-    int64_t ownership_us;       /* a host silent for so long loses its instances and jobs */
-    int64_t answer_bytes_max;   /* what one round trip may bring from the database, about */
-    int64_t watchdog_us;        /* Lua that does not give way for so much processor time ends the
-                                   process; 0 = never */
-    bool unnamed_only;          /* no prepared statements: for poolers that lose them */
+    int leases_max;       /* held at a time, about: those on their way come on top. Others wait */
+    int64_t look_up_us;   /* at least so long is asked what became of a lost commit */
+    int64_t ownership_us; /* a host silent for so long loses its instances and jobs */
+    int64_t answer_bytes_max; /* what one round trip may bring from the database, about */
+    int64_t watchdog_us;      /* Lua that does not give way for so much processor time ends the
+                                 process; 0 = never */
+    bool unnamed_only;        /* no prepared statements: for poolers that lose them */
 };
 
-/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1024 entries, 5 s, 1 s, 10 s,
- * 32 MiB, 5 s. */
+/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1024 entries, 5 s, 1 s, 1000 leases, 10
+ * s, 32 MiB, 5 s. */
 struct runtime_options runtime_default_options(void);
 
 /* *out is yours to runtime_free. Connects to nothing yet. */

@@ -54,8 +54,9 @@ static void read_lines(const struct runtime *runtime, struct runtime_figures *ou
 {
     const struct scheduler *scheduler = runtime->scheduler;
     const struct batch *batch;
-    out->n_ready =
-        scheduler_n_in_line(scheduler, READY_PLAIN) + scheduler_n_in_line(scheduler, READY_ALONE);
+    out->n_ready = scheduler_n_in_line(scheduler, READY_PLAIN) +
+                   scheduler_n_in_line(scheduler, READY_ALONE) +
+                   scheduler_n_in_line(scheduler, READY_LEASING);
     out->n_delayed = scheduler_n_in_line(scheduler, READY_DELAYED);
     out->n_leased = scheduler_n_in_line(scheduler, READY_LEASED);
     out->n_slot = scheduler_n_in_line(scheduler, READY_SLOT);

@@ -39,6 +39,7 @@ struct scheduler {
     int running[3]; /* batches by kind, from their request for a connection on */
     int pending[3]; /* of them, those whose connection has not come */
     int limits[3];
+    int n_leases;            /* that executions of this host hold */
     int last_size;           /* members of the last plain batch */
     int64_t linger_until_us; /* 0: nobody lingers */
     struct contention contention;
@@ -94,6 +95,8 @@ static bool wants_alone(const struct execution *execution)
 
 static enum ready_line own_line(const struct execution *execution)
 {
+    if (execution_takes_lease(execution))
+        return READY_LEASING;
     return wants_alone(execution) ? READY_ALONE : READY_PLAIN;
 }
 
@@ -110,16 +113,6 @@ static void arm(struct execution *execution)
         at_us = execution->not_before_us;
     struct timeval delay = clock_timeval_us(at_us - clock_monotonic_us());
     event_add(&execution->timer, &delay);
-}
-
-/* ---- contention ---- */
-
-static int64_t contention_key(const struct execution *execution)
-{
-    for (int i = 0; i < lock_set_n_entries(execution->locks); i++)
-        if (lock_set_entry(execution->locks, i)->exclusive)
-            return lock_set_entry(execution->locks, i)->key;
-    return 0;
 }
 
 /* ---- outcomes ---- */
@@ -279,6 +272,23 @@ static struct execution *next_for_slot(struct scheduler *scheduler)
     return best;
 }
 
+/* How many more may take a lease now. */
+static int lease_room(const struct scheduler *scheduler)
+{
+    int room = scheduler->runtime->options.leases_max - scheduler->n_leases;
+    return room > 0 ? room : 0;
+}
+
+/* Of those that want a transaction of their own, the one that came first. */
+static struct execution *next_alone(const struct scheduler *scheduler)
+{
+    struct execution *alone = TAILQ_FIRST(&scheduler->lines[READY_ALONE]);
+    struct execution *leasing =
+        lease_room(scheduler) ? TAILQ_FIRST(&scheduler->lines[READY_LEASING]) : NULL;
+    bool leases = leasing && (!alone || leasing->submitted_us < alone->submitted_us);
+    return leases ? leasing : alone;
+}
+
 void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
 {
     struct execution *execution = NULL;
@@ -286,12 +296,12 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
     go_soon(scheduler); /* what does not fit in this one may want the next connection at once */
     switch (batch_kind(batch)) {
     case BATCH_PLAIN: fill_plain(scheduler, batch); return;
-    case BATCH_ALONE: execution = TAILQ_FIRST(&scheduler->lines[READY_ALONE]); break;
+    case BATCH_ALONE: execution = next_alone(scheduler); break;
     case BATCH_WAIT:
         execution = next_for_slot(scheduler);
         if (execution) {
             execution->slices++;
-            contention_mark(&scheduler->contention, contention_key(execution));
+            contention_mark(&scheduler->contention, contention_key(execution->locks));
         }
         break;
     }
@@ -367,8 +377,9 @@ void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
     if (!execution->refused_since_us)
         execution->refused_since_us = now_us;
     int64_t refused_us = now_us - execution->refused_since_us;
-    if (execution->ticket && (refused_us >= scheduler->runtime->options.queue_after_us ||
-                              contention_has(&scheduler->contention, contention_key(execution)))) {
+    if (execution->ticket &&
+        (refused_us >= scheduler->runtime->options.queue_after_us ||
+         contention_has(&scheduler->contention, contention_key(execution->locks)))) {
         enter_line(scheduler, execution, READY_SLOT, /* first= */ false);
         return;
     }
@@ -397,6 +408,12 @@ void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *e
     pause_us = pause_us < poll_us ? pause_us : poll_us;
     put_off(scheduler, execution, READY_LEASED,
             pause_us + (int64_t)(clock_jitter() * LEASE_JITTER_US));
+}
+
+void scheduler_count_lease(struct scheduler *scheduler, int change)
+{
+    scheduler->n_leases += change;
+    go_soon(scheduler);
 }
 
 void scheduler_lease_ended(struct scheduler *scheduler)
@@ -483,20 +500,30 @@ static bool lingers(struct scheduler *scheduler)
     return true;
 }
 
-/* One connection is asked for at a time for a plain batch: it takes its share when it comes. */
-static bool needs_batch(struct scheduler *scheduler, enum batch_kind kind, enum ready_line line)
+/* How many batches of one execution each are wanted. */
+static int n_ready_alone(const struct scheduler *scheduler)
+{
+    int n_leasing = scheduler->lengths[READY_LEASING], room = lease_room(scheduler);
+    return scheduler->lengths[READY_ALONE] + (n_leasing < room ? n_leasing : room);
+}
+
+static bool needs_batch(struct scheduler *scheduler, enum batch_kind kind)
 {
     int n_pending = scheduler->pending[kind];
     if (scheduler->running[kind] >= scheduler->limits[kind])
         return false;
-    if (kind == BATCH_PLAIN)
-        return n_pending == 0 && scheduler->lengths[line] > 0 && !lingers(scheduler);
-    return scheduler->lengths[line] > n_pending;
+    switch (kind) {
+    case BATCH_PLAIN: /* one connection is asked for at a time: it takes its share when it comes */
+        return n_pending == 0 && scheduler->lengths[READY_PLAIN] > 0 && !lingers(scheduler);
+    case BATCH_ALONE: return n_ready_alone(scheduler) > n_pending;
+    case BATCH_WAIT: return scheduler->lengths[READY_SLOT] > n_pending;
+    }
+    return false;
 }
 
-static void start_batches(struct scheduler *scheduler, enum batch_kind kind, enum ready_line line)
+static void start_batches(struct scheduler *scheduler, enum batch_kind kind)
 {
-    while (needs_batch(scheduler, kind, line)) {
+    while (needs_batch(scheduler, kind)) {
         struct fault fault;
         if (!batch_start(scheduler->runtime, kind, &fault)) {
             note_away(scheduler, &fault);
@@ -514,9 +541,9 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (scheduler->runtime->stopping)
         return;
-    start_batches(scheduler, BATCH_WAIT, READY_SLOT);
-    start_batches(scheduler, BATCH_ALONE, READY_ALONE);
-    start_batches(scheduler, BATCH_PLAIN, READY_PLAIN);
+    start_batches(scheduler, BATCH_WAIT);
+    start_batches(scheduler, BATCH_ALONE);
+    start_batches(scheduler, BATCH_PLAIN);
 }
 
 void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,

@@ -2,7 +2,7 @@
  * Who runs next, and on which connection. Executions wait here without a connection; batches come
  * with one and take what is ready.
  *
- *   turn in the lock queue --> PLAIN or ALONE line --> batch (a try) --> done
+ *   turn in the lock queue --> PLAIN, ALONE or LEASING line --> batch (a try) --> done
  *                                  ^      refused |
  *                                  |_____DELAYED__|  a few milliseconds, while refused for a short
  * time SLOT       refused for longer: joins PostgreSQL's own queue on one of the few waiter
@@ -48,6 +48,9 @@ void scheduler_again(struct scheduler *scheduler, struct execution *execution, i
 /* The same, but it gives up its place: it waits for something that those behind it may bring. */
 void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
                           int64_t delay_us);
+
+/* An execution of this host has taken a lease (1), or is over with it (-1). */
+void scheduler_count_lease(struct scheduler *scheduler, int change);
 
 /* Some lease has ended: who waits for one tries now. */
 void scheduler_lease_ended(struct scheduler *scheduler);

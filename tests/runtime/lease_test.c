@@ -274,6 +274,44 @@ static void a_held_lease_takes_no_connection_and_no_place(void **state)
     peer_close(&peer);
 }
 
+/* Two rows a lease: its path and its instance. What takes none is not held up by who waits. */
+static void a_host_holds_so_many_leases_and_the_others_wait_their_turn(void **state)
+{
+    enum { N = 9, MOST = 3, CONNECTIONS = 2 };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending endings[N], quick;
+    int n_most = 0;
+    struct runtime_options options = runtime_default_options();
+    struct recipe recipe = {.name = "slow",
+                            .hold = "lease",
+                            .waiting = "60s",
+                            .acquire = "60s",
+                            .script = "sleep(0.1) data.row.value = 1"};
+    struct recipe plain = {.name = "plain", .script = "sql(\"select 1 as n\") data.row.value = 1"};
+    options.leases_max = MOST;
+    options.pool_size = CONNECTIONS; /* one is reserved: one lease is on its way at a time */
+    options.waiters = 0;
+    peer_open(&peer, stage->conninfo, &options);
+    struct workflow *slow = peer_publish(&peer, &recipe), *other = peer_publish(&peer, &plain);
+    for (int i = 0; i < N; i++)
+        peer_submit(&peer, slow, &endings[i], NULL, "{\"id\":%d}", i + 1);
+    peer_turn_until_true(&peer, stage->conn, "SELECT count(*) >= 4 FROM latchkey.lease", 30 * 1000);
+    peer_submit(&peer, other, &quick, NULL, "{\"id\":1000}");
+    while (runtime_n_running(peer.runtime) > 0) {
+        int n = (int)n_leases(stage) / 2;
+        n_most = n > n_most ? n : n_most;
+        peer_turn_for(&peer, 5);
+    }
+    assert_int_equal(n_most, MOST);
+    assert_int_equal(quick.status, STATUS_COMPLETED);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(endings[i].status, STATUS_COMPLETED);
+    assert_true(quick.told_us < endings[N - 1].told_us);
+    assert_int_equal(stage_total(stage), N + 1);
+    peer_close(&peer);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int lease_tests(void)
@@ -287,6 +325,7 @@ int lease_tests(void)
         TEST(a_row_changed_meanwhile_is_a_conflict),
         TEST(only_the_end_is_repeated_when_a_row_is_locked_for_long),
         TEST(a_held_lease_takes_no_connection_and_no_place),
+        TEST(a_host_holds_so_many_leases_and_the_others_wait_their_turn),
     };
     return cmocka_run_group_tests_name("lease", tests, stage_open, stage_close);
 }
