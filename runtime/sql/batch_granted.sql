@@ -1,6 +1,6 @@
 -- The lock is held: from here its time runs. $1: waiting timeout in milliseconds; $2: tag of the host.
--- Gives the deadline by the database's clock.
-SELECT d.deadline::text,
+-- Gives the deadline by the database's clock, as batch_open.sql does.
+SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'),
        pg_catalog.set_config('statement_timeout', $1::text, true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
        pg_catalog.set_config('application_name', $2::text || ' until ' ||

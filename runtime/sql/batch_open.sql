@@ -3,12 +3,14 @@
 -- the start. $1: waiting timeout in milliseconds; $2: tag of the host; $3, $4: advisory keys to try,
 -- shared and exclusive; $5: milliseconds to wait for a row. Gives the keys that were refused, NULL =
 -- none.
+-- The deadline is written the same in every datestyle: most of them name time zones by abbreviations
+-- that are read as others.
 -- Settings that are right are left alone, since each that is set costs more than all the tries; they
 -- stand in one column, since each column costs both sides.
 -- client_connection_check_interval stays with the session. latchkey's statements find rows by their
 -- keys, whose arrays are parameters: planning them anew for each batch costs more than running them,
 -- and gives the same plan. See plan_own.sql.
-SELECT d.deadline::text,
+SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'),
        (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($3::bigint[]) AS k
          WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(k)),
        (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($4::bigint[]) AS k

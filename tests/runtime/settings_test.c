@@ -199,6 +199,31 @@ static void statements_of_a_batch_are_planned_once(void **state)
     peer_close(&peer);
 }
 
+/* In most styles of dates a time of Calcutta ends in IST, which PostgreSQL reads as that of Israel:
+ * hours later. No statement takes longer than the waiting timeout, but together they do. */
+static void a_style_of_dates_does_not_move_the_deadline(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe slow = {.name = "slow", .waiting = "1s"}, quick = {.name = "quick"};
+    set_default(stage, "datestyle = 'SQL, DMY'");
+    set_default(stage, "timezone = 'Asia/Kolkata'");
+    peer_open(&peer, stage->conninfo, NULL);
+    assert_int_equal(peer_run(&peer, peer_publish(&peer, &quick), "{\"id\":1}").status,
+                     STATUS_COMPLETED);
+    fixture_exec(stage->conn,
+                 "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " PERFORM pg_sleep(0.7); RETURN NEW; END $$;"
+                 "CREATE TRIGGER nap BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION nap();"
+                 "CREATE CONSTRAINT TRIGGER once_more AFTER UPDATE ON counter DEFERRABLE INITIALLY "
+                 "DEFERRED FOR EACH ROW EXECUTE FUNCTION nap()");
+    struct ending ending = peer_run(&peer, peer_publish(&peer, &slow), "{\"id\":2}");
+    assert_int_equal(ending.status, STATUS_EXPIRED);
+    assert_int_equal(stage_total(stage), 1);
+    peer_close(&peer);
+    fixture_exec(stage->conn, "DROP FUNCTION nap CASCADE");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int settings_tests(void)
@@ -209,6 +234,7 @@ int settings_tests(void)
         TEST(a_short_lock_timeout_does_not_cut_the_waits),
         TEST(short_idle_limits_do_not_end_a_holder_or_the_host),
         TEST(read_only_as_the_default_does_not_stop_the_work),
+        TEST(a_style_of_dates_does_not_move_the_deadline),
         TEST(synchronous_commit_off_is_raised),
         TEST(a_stronger_synchronous_commit_is_kept),
         TEST(a_weaker_one_that_is_not_off_is_kept),
