@@ -250,15 +250,25 @@ static void read_groups(struct batch *batch, const PGresult *result)
     }
 }
 
+static void again_as_group(struct member *member)
+{
+    member->execution->tries_as_group = true;
+    member_again(member, /* alone= */ false, /* delay_us= */ 0);
+}
+
 static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
 {
     struct key_refusals refusals;
     if (!key_refusals_read(&refusals, opened, &batch->region, fault))
         return false;
-    for (struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_OPEN && member->execution->locks &&
-            key_refusals_meet(&refusals, member->execution->locks))
+    for (struct member *member = batch->members; member; member = member->next) {
+        if (member->fate != FATE_OPEN || !member->execution->locks)
+            continue;
+        if (key_refusals_meet(&refusals, member->execution->locks))
             member->fate = FATE_REFUSED;
+        else if (refusals.n_shared > 0)
+            again_as_group(member); /* its path was not tried */
+    }
     return true;
 }
 
@@ -271,8 +281,7 @@ static void meet_lease(struct batch *batch, const PGresult *look)
         if (batch_is_alone(batch)) {
             refuse_for_lease(member, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
         } else {
-            member->execution->tries_as_group = true;
-            member_again(member, /* alone= */ false, /* delay_us= */ 0);
+            again_as_group(member);
         }
     }
 }

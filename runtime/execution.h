@@ -79,7 +79,7 @@ struct execution {
     enum execution_state state;
     enum ready_line line;
     bool alone;          /* this run: a transaction of its own */
-    bool tries_as_group; /* its locks: a lease was in the way of a batch with it */
+    bool tries_as_group; /* its locks: somebody else kept a batch with it from them */
     bool looked_anew;    /* its tables, after the database did not know one or a column */
     bool aside;          /* out of the queues until its timer, so that others may pass */
     bool out_of_time;    /* its acquire time passed while it was taken */

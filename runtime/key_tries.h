@@ -4,8 +4,9 @@
  * too, and a member is refused with any of its own.
  *
  * Who is refused keeps what it got until the transaction ends: with one path, no more than shared
- * keys of what stands above it, which the others of the batch mostly hold as well. Executions with
- * several paths want theirs together or not at all, and are tried by groups (lock_tries.h).
+ * keys of what stands above it, which the others of the batch mostly hold as well. It does not keep
+ * the path itself: a refused shared key ends the tries. Executions with several paths want theirs
+ * together or not at all, and are tried by groups (lock_tries.h).
  */
 #pragma once
 #include "lock_set.h"
@@ -44,7 +45,7 @@ enum {
     OPEN_DEADLINE, /* the column of sql/batch_open.sql */
 };
 
-/* Keys that were refused, sorted. */
+/* Keys that were refused, sorted. With any shared one, no exclusive one was tried. */
 struct key_refusals {
     int64_t *shared, *exclusive;
     int n_shared, n_exclusive;

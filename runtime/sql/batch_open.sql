@@ -2,7 +2,8 @@
 -- deadline in one statement. Nothing here waits, so the limits of the time after the grant hold from
 -- the start. $1: waiting timeout in milliseconds; $2: tag of the host; $3, $4: advisory keys to try,
 -- shared and exclusive; $5: milliseconds to wait for a row. Gives the keys that were refused, NULL =
--- none.
+-- none. With a shared one among them no exclusive one is tried: who is refused what stands above its
+-- path would keep the path.
 -- The deadline is written the same in every datestyle: most of them name time zones by abbreviations
 -- that are read as others.
 -- Settings that are right are left alone, since each that is set costs more than all the tries; they
@@ -11,10 +12,10 @@
 -- keys, whose arrays are parameters: planning them anew for each batch costs more than running them,
 -- and gives the same plan. See plan_own.sql.
 SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'),
-       (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($3::bigint[]) AS k
-         WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(k)),
-       (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($4::bigint[]) AS k
-         WHERE NOT pg_catalog.pg_try_advisory_xact_lock(k)),
+       d.refused,
+       CASE WHEN d.refused IS NULL THEN
+           (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($4::bigint[]) AS k
+             WHERE NOT pg_catalog.pg_try_advisory_xact_lock(k)) END,
        pg_catalog.set_config('statement_timeout', $1::text, true) ||
        pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true) ||
        pg_catalog.set_config('lock_timeout', $5::text, true) ||
@@ -36,4 +37,6 @@ SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.
             THEN pg_catalog.set_config('synchronous_commit', 'on', true) ELSE '' END ||
        pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
        pg_catalog.current_setting('transaction_isolation')
-  FROM (SELECT pg_catalog.clock_timestamp() + $1::integer * interval '1 millisecond' AS deadline) AS d
+  FROM (SELECT pg_catalog.clock_timestamp() + $1::integer * interval '1 millisecond' AS deadline,
+               (SELECT pg_catalog.array_agg(k) FROM pg_catalog.unnest($3::bigint[]) AS k
+                 WHERE NOT pg_catalog.pg_try_advisory_xact_lock_shared(k)) AS refused) AS d

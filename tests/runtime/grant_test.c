@@ -139,6 +139,43 @@ static void one_that_was_refused_a_path_keeps_none_of_the_others(void **state)
     PQfinish(other);
 }
 
+/* Nor the path itself, when it is what stands above that was refused. */
+static void one_that_was_refused_what_stands_above_keeps_not_its_own_path(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending below, neighbour;
+    struct runtime_options options = runtime_default_options();
+    struct recipe recipe = {0};
+    PGconn *other = fixture_connect(stage->conninfo);
+    fixture_exec(stage->conn,
+                 "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END';"
+                 "CREATE TRIGGER slowly BEFORE UPDATE ON counter FOR EACH ROW"
+                 " WHEN (NEW.id = 7 AND NEW.value > OLD.value) EXECUTE FUNCTION slowly()");
+    options.queue_after_us = 60 * 1000 * 1000;
+    peer_open(&peer, stage->conninfo, &options);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    peer_run(&peer, workflow, "{\"id\":1}");
+    session_holds(stage->conn, "a");
+    peer_submit(&peer, workflow, &below, NULL, "{\"id\":1,\"path\":[\"a\",\"b\"]}");
+    peer_submit(&peer, workflow, &neighbour, NULL, "{\"id\":7}");
+    fixture_exec(other, "SET lock_timeout = '100ms'");
+    peer_turn_until_true(&peer, other,
+                         "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                         " AND datname = current_database()",
+                         5000);
+    fixture_exec(stage->conn, "COMMIT");
+    session_holds(other, "a/b"); /* and fails the test if it must wait */
+    fixture_exec(other, "ROLLBACK");
+    peer_finish(&peer, 5000);
+    assert_int_equal(neighbour.status, STATUS_COMPLETED);
+    assert_int_equal(neighbour.attempts, 1);
+    assert_int_equal(below.status, STATUS_COMPLETED);
+    peer_close(&peer);
+    PQfinish(other);
+}
+
 static void an_acquire_timeout_of_zero_tries_once(void **state)
 {
     struct stage *stage = *state;
@@ -299,6 +336,7 @@ int grant_tests(void)
         TEST(the_whole_system_and_a_path_exclude_each_other),
         TEST(a_path_excludes_its_descendants_and_not_its_siblings),
         TEST(one_that_was_refused_a_path_keeps_none_of_the_others),
+        TEST(one_that_was_refused_what_stands_above_keeps_not_its_own_path),
         TEST(an_acquire_timeout_of_zero_tries_once),
         TEST(zero_is_told_at_once_when_the_same_process_holds_the_path),
         TEST(the_one_try_is_not_spent_by_a_neighbour_s_trigger),
