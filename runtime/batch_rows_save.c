@@ -415,9 +415,21 @@ static bool stand_where_loaded(const struct batch_rows *rows, struct update *con
     return true;
 }
 
+/* The same as something that no index answers. */
+static void add_key_sameness(struct text *sql, const struct held *held)
+{
+    for (int i = 0; i < held->n_id_columns; i++) {
+        const struct column *column = &held->row.table->columns[held->id_columns[i]];
+        text_addf(sql, "%st.%s IS NOT DISTINCT FROM ", i ? " AND " : "", column->quoted);
+        batch_rows_add_value(sql, column, "k", i + 1);
+    }
+}
+
 /* Rows are locked by the UPDATE itself, in key order: see sql/save_in_order.sql. A row that was
  * changed stands elsewhere now, and the count is not met. What stands in its place could have its
- * version, when the table was rewritten; it has another key. */
+ * version, when the table was rewritten; it has another key. With an equality of keys the plan of a
+ * table that was tiny would go along an index, in its order, for each row through all of it: and
+ * would stay when the table has grown. */
 static void add_in_place(struct batch_rows *rows, struct pg_pipeline *pipeline,
                          struct update *const *updates, int n)
 {
@@ -442,7 +454,7 @@ static void add_in_place(struct batch_rows *rows, struct pg_pipeline *pipeline,
     text_add_chars(sql, ", at, x)");
     add_key_order(sql, first);
     text_add_chars(sql, ") AS v WHERE t.ctid = v.at AND t.xmin = v.x AND ");
-    add_key_match(sql, first);
+    add_key_sameness(sql, first);
     text_add_chars(sql, " RETURNING 1) ");
     add_expect(sql);
     text_add_chars(sql, " FROM u");

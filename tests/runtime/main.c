@@ -25,6 +25,7 @@ static const struct {
     {"retention", retention_tests},
     {"row", row_tests},
     {"save", save_tests},
+    {"save_order", save_order_tests},
     {"schema_change", schema_change_tests},
     {"script", script_tests},
     {"script_objects", script_objects_tests},
