@@ -131,8 +131,10 @@ static void rows_done(struct rows *rows)
 static void add_json(struct rows *rows, struct pg_column *column, const json_t *value)
 {
     char *json = value ? json_write(value) : NULL;
-    rows->failed = rows->failed || (value && !json);
-    pg_column_add(column, json);
+    if (value && !json)
+        rows->failed = true; /* no value at all, since a column may be one that is never null */
+    else
+        pg_column_add(column, json);
     free(json);
 }
 
