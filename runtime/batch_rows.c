@@ -566,7 +566,7 @@ struct row *batch_rows_adopt(struct batch_rows *rows, const struct table *table,
         return NULL;
     held->row.xmin[0] = '\0';
     held->round = rows->round;
-    rows->spread = true;
+    rows->spread = rows->wrote = true;
     if (batch_rows_index(rows, held, PQgetvalue(result, 0, 1)))
         return &held->row;
     fault_no_memory(fault);

@@ -87,7 +87,7 @@ bool batch_rows_unsaved(const struct batch_rows *rows);
 
 /* Adds the statements that save all kept changes: tables in one fixed order, rows locked in key
  * order with their versions checked, at the latest by the update itself. last: nothing is loaded
- * after it in the transaction. */
+ * after it in the transaction, and no SQL of a script has run in it. */
 void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline, bool last);
 
 /* False when memory ran out while statements were built: the pipeline must not be sent. */

@@ -78,6 +78,7 @@ struct batch_rows {
     struct text scratch;
     struct text texts[SAVE_TEXTS]; /* array parameters under construction */
     bool spread;
+    bool wrote;  /* to the database; a trigger of it may be deferred to the end */
     bool failed; /* memory ran out while statements were built */
 };
 

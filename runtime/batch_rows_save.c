@@ -522,11 +522,13 @@ void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline,
             to++;
         if (is_one_row(sorted + from, to - from))
             add_row(rows, pipeline, sorted + from, to - from);
-        else if (last && !spreads && stand_where_loaded(rows, sorted + from, to - from))
+        else if (last && !rows->wrote && !spreads &&
+                 stand_where_loaded(rows, sorted + from, to - from))
             add_in_place(rows, pipeline, sorted + from, to - from);
         else
             add_rows(rows, pipeline, sorted + from, to - from);
     }
+    rows->wrote = true;
     free(sorted);
 }
 
@@ -555,7 +557,7 @@ bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
     add_expect(sql);
     text_add_chars(sql, " FROM u");
     add_statement(rows, pipeline, 1, n_arrays);
-    rows->spread = true;
+    rows->spread = rows->wrote = true;
     return true;
 }
 

@@ -224,6 +224,39 @@ static void a_style_of_dates_does_not_move_the_deadline(void **state)
     fixture_exec(stage->conn, "DROP FUNCTION nap CASCADE");
 }
 
+/* latchkey asks for a way through its own rows; a trigger that runs before the commit does not. */
+static void a_deferred_trigger_is_planned_as_the_session_wants_it(void **state)
+{
+    static const char *const writes[] = {"objects.new(\"noted\", {id = 1})",
+                                         "sql(\"insert into noted values (2)\")"};
+    struct stage *stage = *state;
+    struct peer peer;
+    fixture_exec(stage->conn,
+                 "CREATE TABLE seen (mode text); CREATE TABLE noted (id int PRIMARY KEY);"
+                 "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " INSERT INTO seen VALUES (current_setting('plan_cache_mode') ||"
+                 " current_setting('enable_seqscan') || current_setting('enable_hashjoin') ||"
+                 " current_setting('enable_mergejoin')); RETURN NEW; END $$;"
+                 "CREATE CONSTRAINT TRIGGER look AFTER INSERT ON noted DEFERRABLE INITIALLY"
+                 " DEFERRED FOR EACH ROW EXECUTE FUNCTION look()");
+    peer_open(&peer, stage->conninfo, NULL);
+    for (int i = 0; i < 2; i++) {
+        char name[16], script[256];
+        snprintf(name, sizeof name, "writes%d", i);
+        snprintf(script, sizeof script,
+                 "%s local other = objects.load(\"counter\", {id = 2}) other.value = 5"
+                 " data.row.value = 5",
+                 writes[i]);
+        struct recipe recipe = {.name = name, .script = script};
+        assert_int_equal(peer_run(&peer, peer_publish(&peer, &recipe), "{\"id\":1}").status,
+                         STATUS_COMPLETED);
+        assert_int_equal(
+            fixture_int(stage->conn, "SELECT count(*) FROM seen WHERE mode = 'autoononon'"), i + 1);
+    }
+    peer_close(&peer);
+    fixture_exec(stage->conn, "DROP TABLE noted, seen; DROP FUNCTION look()");
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int settings_tests(void)
@@ -239,6 +272,7 @@ int settings_tests(void)
         TEST(a_stronger_synchronous_commit_is_kept),
         TEST(a_weaker_one_that_is_not_off_is_kept),
         TEST(the_way_of_planning_is_kept_for_the_application),
+        TEST(a_deferred_trigger_is_planned_as_the_session_wants_it),
         TEST(statements_of_a_batch_are_planned_once),
     };
     return cmocka_run_group_tests_name("settings", tests, stage_open, stage_close);
