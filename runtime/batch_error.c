@@ -119,6 +119,12 @@ void batch_again_one_by_one(struct batch *batch, int64_t pause_us)
     again(batch, /* alone= */ true, pause_us);
 }
 
+/* For a row or a table, since it was in a plain batch. */
+static bool waited_too_short(const struct batch *batch, const struct fault *fault)
+{
+    return batch->kind == BATCH_PLAIN && strcmp(fault->sqlstate, "55P03") == 0;
+}
+
 void batch_failed(struct batch *batch, const struct pg_answer *answer)
 {
     enum fault_meaning meaning = batch_fault_meaning(&answer->fault);
@@ -135,7 +141,7 @@ void batch_failed(struct batch *batch, const struct pg_answer *answer)
             member->execution->attempts = 1;
     if (!batch_is_alone(batch) && (meaning == MEANS_SCHEMA || meaning == MEANS_STALE_PLAN))
         runtime_forget_tables(batch->runtime);
-    if (!batch_is_alone(batch))
+    if (!batch_is_alone(batch) || waited_too_short(batch, &answer->fault))
         again(batch, /* alone= */ !together, pause_us);
     else if (batch->members &&
              (batch->members->fate == FATE_OPEN || batch->members->fate == FATE_KEPT))

@@ -40,12 +40,19 @@ int64_t batch_whole_ms(int64_t us)
     return us <= 1000 ? 1 : (us + 999) / 1000;
 }
 
+/* Of plain batches there are few: one that stood there until a stranger lets go of its row would
+ * keep all others of the host from theirs, and somebody by chance alone in it waits by itself. */
+int64_t batch_row_wait_us(const struct batch *batch, int64_t left_us)
+{
+    return batch->kind == BATCH_PLAIN ? BATCH_ROW_WAIT_US : left_us;
+}
+
 void batch_add_limits(struct batch *batch)
 {
     char wait[24];
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
-    int64_t wait_us = batch_is_alone(batch) ? left_us : BATCH_ROW_WAIT_US;
-    snprintf(wait, sizeof wait, "%lld", (long long)batch_whole_ms(wait_us));
+    snprintf(wait, sizeof wait, "%lld",
+             (long long)batch_whole_ms(batch_row_wait_us(batch, left_us)));
     const char *params[] = {batch->deadline, wait};
     pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_LIMITS, 2, params);
     batch->limits_stand = false;

@@ -102,6 +102,9 @@ void batch_enter(struct batch *batch, enum batch_state state);
 /* True if it carries one execution: only then does an error of the database count for it. */
 bool batch_is_alone(const struct batch *batch);
 
+/* How long it may wait for a row that somebody has locked. */
+int64_t batch_row_wait_us(const struct batch *batch, int64_t left_us);
+
 /* Sends batch->pipeline; an answer that fails on the way is told to done as a lost connection. */
 void batch_send(struct batch *batch, int64_t timeout_us, pg_answer_fn *done);
 

@@ -118,7 +118,7 @@ static bool add_open(struct batch *batch, struct fault *fault)
     struct member *seen[SEEN_MAX] = {NULL};
     struct key_tries tries;
     char waiting[24], row_wait[24];
-    int64_t row_wait_us = batch_is_alone(batch) ? batch->waiting_us : BATCH_ROW_WAIT_US;
+    int64_t row_wait_us = batch_row_wait_us(batch, batch->waiting_us);
     const struct transaction_limits limits = {
         .waiting_ms = number(waiting, batch_whole_ms(batch->waiting_us)),
         .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),

@@ -139,34 +139,39 @@ static void one_that_was_refused_a_path_keeps_none_of_the_others(void **state)
     PQfinish(other);
 }
 
-/* Nor the path itself, when it is what stands above that was refused. */
+/* Nor the path itself, when it is what stands above that was refused; and the neighbour, which
+ * tries once, is not refused with it. */
 static void one_that_was_refused_what_stands_above_keeps_not_its_own_path(void **state)
 {
     struct stage *stage = *state;
     struct peer peer;
     struct ending below, neighbour;
     struct runtime_options options = runtime_default_options();
-    struct recipe recipe = {0};
+    struct recipe recipe = {0}, once = {.name = "once", .acquire = "0s"};
     PGconn *other = fixture_connect(stage->conninfo);
     fixture_exec(stage->conn,
                  "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-                 " 'BEGIN PERFORM pg_sleep(0.5); RETURN NEW; END';"
+                 " 'BEGIN PERFORM pg_sleep(2); RETURN NEW; END';"
                  "CREATE TRIGGER slowly BEFORE UPDATE ON counter FOR EACH ROW"
                  " WHEN (NEW.id = 7 AND NEW.value > OLD.value) EXECUTE FUNCTION slowly()");
     options.queue_after_us = 60 * 1000 * 1000;
     peer_open(&peer, stage->conninfo, &options);
     struct workflow *workflow = peer_publish(&peer, &recipe);
+    struct workflow *tries = peer_publish(&peer, &once);
     peer_run(&peer, workflow, "{\"id\":1}");
+    peer_run(&peer, tries, "{\"id\":1}");
     session_holds(stage->conn, "a");
     peer_submit(&peer, workflow, &below, NULL, "{\"id\":1,\"path\":[\"a\",\"b\"]}");
-    peer_submit(&peer, workflow, &neighbour, NULL, "{\"id\":7}");
-    fixture_exec(other, "SET lock_timeout = '100ms'");
+    peer_submit(&peer, tries, &neighbour, NULL, "{\"id\":7}");
     peer_turn_until_true(&peer, other,
                          "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
                          " AND datname = current_database()",
                          5000);
     fixture_exec(stage->conn, "COMMIT");
-    session_holds(other, "a/b"); /* and fails the test if it must wait */
+    session_locks(other, "a/b"); /* perhaps behind the one that wanted it, for a moment */
+    peer_turn_until(&peer, session_is_done, other, 5000);
+    assert_int_equal(neighbour.n_told, 0);
+    session_finish(other);
     fixture_exec(other, "ROLLBACK");
     peer_finish(&peer, 5000);
     assert_int_equal(neighbour.status, STATUS_COMPLETED);
@@ -236,6 +241,33 @@ static void the_one_try_is_not_spent_by_a_neighbour_s_trigger(void **state)
     for (int i = 0; i < N; i++)
         assert_int_equal(endings[i].status, STATUS_COMPLETED);
     assert_int_equal(stage_total(stage), N + 1);
+    peer_close(&peer);
+}
+
+/* Each of them is by itself, and waits for its row. */
+static void rows_that_others_hold_do_not_stop_the_rest(void **state)
+{
+    enum { N = 4 };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending stuck[N], free_one;
+    struct recipe recipe = {.waiting = "60s"};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    peer_run(&peer, workflow, "{\"id\":9}");
+    fixture_exec(stage->conn, "BEGIN; SELECT FROM counter WHERE id <= 4 FOR UPDATE");
+    for (int i = 0; i < N; i++) {
+        peer_submit(&peer, workflow, &stuck[i], NULL, "{\"id\":%d}", i + 1);
+        peer_turn_for(&peer, 100);
+    }
+    peer_submit(&peer, workflow, &free_one, NULL, "{\"id\":9}");
+    peer_turn_until(&peer, is_told, &free_one, 20 * 1000);
+    assert_int_equal(free_one.status, STATUS_COMPLETED);
+    fixture_exec(stage->conn, "COMMIT");
+    peer_finish(&peer, 20 * 1000);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(stuck[i].status, STATUS_COMPLETED);
+    assert_int_equal(stage_total(stage), N + 2);
     peer_close(&peer);
 }
 
@@ -340,6 +372,7 @@ int grant_tests(void)
         TEST(an_acquire_timeout_of_zero_tries_once),
         TEST(zero_is_told_at_once_when_the_same_process_holds_the_path),
         TEST(the_one_try_is_not_spent_by_a_neighbour_s_trigger),
+        TEST(rows_that_others_hold_do_not_stop_the_rest),
         TEST(conflicting_paths_of_one_process_keep_their_order_in_batches),
         TEST(conflicting_paths_of_one_process_keep_their_order_one_by_one),
         TEST(conflicting_paths_keep_their_order_through_a_foreign_holder),
