@@ -139,14 +139,15 @@ static void one_that_was_refused_a_path_keeps_none_of_the_others(void **state)
     PQfinish(other);
 }
 
-/* Nor the path itself, when it is what stands above that was refused. */
+/* Nor the path itself, when it is what stands above that was refused; and the neighbour, which
+ * tries once, is not refused with it. */
 static void one_that_was_refused_what_stands_above_keeps_not_its_own_path(void **state)
 {
     struct stage *stage = *state;
     struct peer peer;
     struct ending below, neighbour;
     struct runtime_options options = runtime_default_options();
-    struct recipe recipe = {0};
+    struct recipe recipe = {0}, once = {.name = "once", .acquire = "0s"};
     PGconn *other = fixture_connect(stage->conninfo);
     fixture_exec(stage->conn,
                  "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
@@ -156,10 +157,12 @@ static void one_that_was_refused_what_stands_above_keeps_not_its_own_path(void *
     options.queue_after_us = 60 * 1000 * 1000;
     peer_open(&peer, stage->conninfo, &options);
     struct workflow *workflow = peer_publish(&peer, &recipe);
+    struct workflow *tries = peer_publish(&peer, &once);
     peer_run(&peer, workflow, "{\"id\":1}");
+    peer_run(&peer, tries, "{\"id\":1}");
     session_holds(stage->conn, "a");
     peer_submit(&peer, workflow, &below, NULL, "{\"id\":1,\"path\":[\"a\",\"b\"]}");
-    peer_submit(&peer, workflow, &neighbour, NULL, "{\"id\":7}");
+    peer_submit(&peer, tries, &neighbour, NULL, "{\"id\":7}");
     peer_turn_until_true(&peer, other,
                          "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
                          " AND datname = current_database()",

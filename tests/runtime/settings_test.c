@@ -241,7 +241,7 @@ static void a_deferred_trigger_is_planned_as_the_session_wants_it(void **state)
                  " DEFERRED FOR EACH ROW EXECUTE FUNCTION look()");
     peer_open(&peer, stage->conninfo, NULL);
     for (int i = 0; i < 2; i++) {
-        char name[16], script[256];
+        char name[32], script[256];
         snprintf(name, sizeof name, "writes%d", i);
         snprintf(script, sizeof script,
                  "%s local other = objects.load(\"counter\", {id = 2}) other.value = 5"
