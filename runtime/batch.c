@@ -454,6 +454,15 @@ static void rest(struct batch *batch, int64_t duration_us)
     event_add(batch->timer, &pause);
 }
 
+/* Perhaps its one member came to a plain batch, of which there are few, and now stays long. */
+static void stand_alone(struct batch *batch)
+{
+    struct execution *execution = batch->running->execution;
+    execution->alone = true;
+    batch->kind = scheduler_becomes(batch->runtime->scheduler, batch->kind, execution);
+    batch->limits_stand = false; /* it may wait longer for rows now */
+}
+
 /* What the script did. True if the member has ended, false if it goes on later. */
 static bool script_went(struct batch *batch, struct member *member, enum script_state state,
                         struct fault *fault)
@@ -473,16 +482,18 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
             hold_back_later(member, FATE_AGAIN);
             break;
         }
+        member->execution->plan->needs_alone = true;
         if (alone) {
+            stand_alone(batch);
             batch_ask(batch);
             return false;
         }
-        member->execution->plan->needs_alone = true;
         member_again(member, /* alone= */ true, 0);
         hold_back_later(member, FATE_AGAIN);
         break;
     case SCRIPT_SLICED:
         if (alone) {
+            stand_alone(batch);
             rest(batch, script_pause_us(member->script));
             return false;
         }
@@ -546,20 +557,12 @@ static bool resume_member(struct batch *batch, struct member *member)
     return script_went(batch, member, state, &fault);
 }
 
-static struct member *next_open(struct batch *batch)
+static struct member *first_with(struct batch *batch, enum member_fate fate)
 {
     for (struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_OPEN)
+        if (member->fate == fate)
             return member;
     return NULL;
-}
-
-static bool anything_kept(const struct batch *batch)
-{
-    for (const struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_KEPT)
-            return true;
-    return false;
 }
 
 void batch_run(struct batch *batch)
@@ -576,7 +579,7 @@ void batch_run(struct batch *batch)
     } else if (batch->running && !resume_member(batch, batch->running)) {
         return;
     }
-    while (!batch->failing && (member = next_open(batch))) {
+    while (!batch->failing && (member = first_with(batch, FATE_OPEN))) {
         if (clock_monotonic_us() - started_us > LOOP_BUSY_US) {
             event_add(batch->timer, &now);
             return;
@@ -586,7 +589,7 @@ void batch_run(struct batch *batch)
     }
     if (batch->failing && !batch_is_alone(batch))
         batch_again_one_by_one(batch, 0);
-    if (anything_kept(batch))
+    if (first_with(batch, FATE_KEPT))
         batch_save(batch);
     else
         batch_leave(batch);

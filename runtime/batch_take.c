@@ -356,7 +356,7 @@ static void load_after_wait(struct batch *batch)
 {
     struct member *head = batch->members;
     struct fault fault;
-    batch->kind = scheduler_wait_granted(batch->runtime->scheduler, head->execution);
+    batch->kind = scheduler_becomes(batch->runtime->scheduler, batch->kind, head->execution);
     scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
     want_all_rows(batch);
     if (!anyone_open(batch)) {

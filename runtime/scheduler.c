@@ -252,8 +252,7 @@ static void fill_plain(struct scheduler *scheduler, struct batch *batch)
     while (n_left-- > 0 && (execution = TAILQ_FIRST(&scheduler->lines[READY_PLAIN])) &&
            can_take(batch, execution))
         take(scheduler, batch, execution);
-    int n_heads = batch_n_members(batch);
-    for (int i = 0; i < n_heads; i++)
+    for (int i = 0, n_heads = batch_n_members(batch); i < n_heads; i++)
         fill_behind(scheduler, batch, batch_member(batch, i), /* covered_by= */ NULL);
     scheduler->last_size = batch_n_members(batch);
     scheduler->linger_until_us = 0;
@@ -309,10 +308,11 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
         take(scheduler, batch, execution);
 }
 
-enum batch_kind scheduler_wait_granted(struct scheduler *scheduler, const struct execution *head)
+enum batch_kind scheduler_becomes(struct scheduler *scheduler, enum batch_kind was,
+                                  const struct execution *head)
 {
     enum batch_kind kind = wants_alone(head) ? BATCH_ALONE : BATCH_PLAIN;
-    scheduler->running[BATCH_WAIT]--;
+    scheduler->running[was]--;
     scheduler->running[kind]++; /* perhaps over its limit: the pool bounds them together */
     go_soon(scheduler);
     return kind;

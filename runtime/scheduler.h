@@ -32,8 +32,10 @@ void scheduler_add(struct scheduler *scheduler, struct execution *execution);
 /* Adds to a batch what is ready for its kind, by batch_admit, within its limits. */
 void scheduler_fill(struct scheduler *scheduler, struct batch *batch);
 
-/* A BATCH_WAIT has its locks: its slot is free for another head. Returns what it is from now on. */
-enum batch_kind scheduler_wait_granted(struct scheduler *scheduler, const struct execution *head);
+/* A BATCH_WAIT has its locks, or a batch of one stays long: its place is free for another. Returns
+ * what it is from now on. */
+enum batch_kind scheduler_becomes(struct scheduler *scheduler, enum batch_kind was,
+                                  const struct execution *head);
 
 /* After the grant of a BATCH_WAIT: adds those behind `head` whose locks it covers. */
 void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,

@@ -271,6 +271,29 @@ static void rows_that_others_hold_do_not_stop_the_rest(void **state)
     peer_close(&peer);
 }
 
+static void those_that_sleep_do_not_stop_the_rest(void **state)
+{
+    enum { N = 4 };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct ending asleep[N], awake;
+    struct recipe sleeps = {.name = "sleeps", .waiting = "60s", .script = "sleep(5)"};
+    struct recipe counts = {.name = "counts"};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *sleeping = peer_publish(&peer, &sleeps);
+    struct workflow *counting = peer_publish(&peer, &counts);
+    for (int i = 0; i < N; i++) {
+        peer_submit(&peer, sleeping, &asleep[i], NULL, "{\"id\":%d}", i + 1);
+        peer_turn_for(&peer, 50);
+    }
+    peer_submit(&peer, counting, &awake, NULL, "{\"id\":9}");
+    peer_turn_until(&peer, is_told, &awake, 20 * 1000);
+    assert_int_equal(awake.status, STATUS_COMPLETED);
+    assert_int_equal(asleep[0].n_told, 0);
+    peer_finish(&peer, 20 * 1000);
+    peer_close(&peer);
+}
+
 /* Submits on paths of which each conflicts with the next, and looks at the order of effects.
  * foreign: statements of another session meanwhile. */
 static void run_in_order(struct stage *stage, const char *script, const char *foreign)
@@ -373,6 +396,7 @@ int grant_tests(void)
         TEST(zero_is_told_at_once_when_the_same_process_holds_the_path),
         TEST(the_one_try_is_not_spent_by_a_neighbour_s_trigger),
         TEST(rows_that_others_hold_do_not_stop_the_rest),
+        TEST(those_that_sleep_do_not_stop_the_rest),
         TEST(conflicting_paths_of_one_process_keep_their_order_in_batches),
         TEST(conflicting_paths_of_one_process_keep_their_order_one_by_one),
         TEST(conflicting_paths_keep_their_order_through_a_foreign_holder),
