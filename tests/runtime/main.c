@@ -24,6 +24,7 @@ static const struct {
     {"outcome", outcome_tests},
     {"retention", retention_tests},
     {"row", row_tests},
+    {"save_in_place", save_in_place_tests},
     {"save", save_tests},
     {"save_order", save_order_tests},
     {"schema_change", schema_change_tests},

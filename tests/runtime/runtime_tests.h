@@ -23,6 +23,7 @@ int row_tests(void);
 int row_lua_json_tests(void);
 int row_lua_tests(void);
 int save_order_tests(void);
+int save_in_place_tests(void);
 int save_tests(void);
 int schema_change_tests(void);
 int script_objects_tests(void);
