@@ -15,6 +15,7 @@ int definition_reload_tests(void);
 int instance_tests(void);
 int idempotency_tests(void);
 int job_tests(void);
+int key_tries_tests(void);
 int lock_peek_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
