@@ -20,6 +20,7 @@ static const struct {
     {"instance", instance_tests},
     {"job", job_tests},
     {"key_tries", key_tries_tests},
+    {"load", load_tests},
     {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},

@@ -16,6 +16,7 @@ int instance_tests(void);
 int idempotency_tests(void);
 int job_tests(void);
 int key_tries_tests(void);
+int load_tests(void);
 int lock_peek_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
