@@ -36,6 +36,7 @@ static const struct {
     {"row_lua", row_lua_tests},
     {"row_lua_json", row_lua_json_tests},
     {"settings", settings_tests},
+    {"table_foresight", table_foresight_tests},
     {"grant", grant_tests},
     {"waiting", waiting_tests},
     {"expiry", expiry_tests},

@@ -53,5 +53,6 @@ int mixture_tests(void);
 int neighbours_tests(void);
 int stop_tests(void);
 int watchdog_tests(void);
+int table_foresight_tests(void);
 int waiting_tests(void);
 int workflow_loader_tests(void);
