@@ -139,15 +139,16 @@ static void more_than_its_limit_is_a_failure_of_a_column(void **state)
     static const enum pg_column_kind kinds[] = {PG_COLUMN_EACH, PG_COLUMN_COMMON,
                                                 PG_COLUMN_NULLABLE};
     (void)state;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct pg_column column;
-        pg_column_init(&column, kinds[i], 12);
-        for (int v = 0; v < 20; v++)
-            pg_column_add(&column, "more than twelve");
-        pg_column_end(&column);
-        assert_true(pg_column_failed(&column));
-        pg_column_done(&column);
-    }
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int n = 1; n <= 20; n++) {
+            struct pg_column column;
+            pg_column_init(&column, kinds[i], 12);
+            for (int v = 0; v < n; v++)
+                pg_column_add(&column, "more than twelve");
+            pg_column_end(&column);
+            assert_true(pg_column_failed(&column));
+            pg_column_done(&column);
+        }
 }
 
 static void fill(struct pg_column *column, const char *const *values, int n)
