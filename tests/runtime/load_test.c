@@ -186,6 +186,7 @@ static void a_unique_integer_column_is_a_key_too(void **state)
         assert_outcome(&outcomes[i], STATUS_COMPLETED, "");
     assert_outcome(&outcomes[3], STATUS_MISSING, "no such row");
     assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY pk) FROM item", "1 2 3 0");
+    assert_n_transactions(*state, 1);
     host_stop(host);
 }
 
@@ -200,6 +201,7 @@ static void a_domain_over_an_integer_is_a_key_too(void **state)
     run_inputs(host, *state, ITEM("input.id", "data.i.n = data.i.id"), ids, 3, outcomes);
     assert_int_equal(count_outcomes(outcomes, 3, STATUS_COMPLETED), 3);
     assert_sql_text(*state, "SELECT string_agg(n::text, ' ' ORDER BY id) FROM item", "1 2 3");
+    assert_n_transactions(*state, 1);
     host_stop(host);
 }
 
