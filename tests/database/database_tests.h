@@ -2,6 +2,7 @@
 #pragma once
 
 int pg_array_tests(void);
+int pg_column_tests(void);
 int pg_fault_tests(void);
 int pg_gate_tests(void);
 int pg_pipeline_tests(void);

@@ -9,6 +9,7 @@ static const struct {
     int (*run)(void);
 } groups[] = {
     {"pg_array", pg_array_tests},
+    {"pg_column", pg_column_tests},
     {"pg_pipeline", pg_pipeline_tests},
     {"pg_statements", pg_statements_tests},
     {"pg_conn", pg_conn_tests},

@@ -257,6 +257,134 @@ static void a_deferred_trigger_is_planned_as_the_session_wants_it(void **state)
     fixture_exec(stage->conn, "DROP TABLE noted, seen; DROP FUNCTION look()");
 }
 
+static const char SHOW_PLANS[] =
+    "output.s = sql(\"select concat_ws(' ', current_setting('enable_seqscan'),"
+    " current_setting('enable_hashjoin'),"
+    " current_setting('enable_mergejoin'),"
+    " current_setting('enable_tidscan'),"
+    " current_setting('plan_cache_mode')) as s\")[1].s";
+
+/* Two rows of one table, saved in place when the transaction ends, and by the same session then a
+ * script with SQL of its own. */
+static void show_plans(struct stage *stage, const char *expected)
+{
+    struct peer peer;
+    struct recipe pair = {.name = "pair",
+                          .script = "objects.load('counter', {id = 2}).value = 1"
+                                    " data.row.value = data.row.value + 1"};
+    struct recipe shows = {.name = "shows", .script = SHOW_PLANS};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *saves = peer_publish(&peer, &pair), *asks = peer_publish(&peer, &shows);
+    assert_int_equal(peer_run(&peer, saves, "{\"id\":1}").status, STATUS_COMPLETED);
+    struct ending ending = peer_run(&peer, asks, "{\"id\":1}");
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_string_equal(ending.output, expected);
+    peer_close(&peer);
+    assert_int_equal(stage_total(stage), 2);
+}
+
+static void what_a_script_asks_is_planned_as_the_session_wants(void **state)
+{
+    struct stage *stage = *state;
+    show_plans(stage, "{\"s\": \"on on on on auto\"}");
+    fixture_exec(stage->conn, "UPDATE counter SET value = 0");
+    set_default(stage, "enable_seqscan = off");
+    set_default(stage, "enable_hashjoin = off");
+    set_default(stage, "enable_tidscan = off");
+    set_default(stage, "jit = off"); /* what looks dear so is not worth compiling */
+    show_plans(stage, "{\"s\": \"off off on off auto\"}");
+}
+
+/* The rows are saved, in its own transaction, before the script is answered. */
+static void so_it_is_after_rows_were_saved_in_its_transaction(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    char script[1024];
+    snprintf(
+        script, sizeof script,
+        "objects.load('counter', {id = 2}).value = 1 data.row.value = 1"
+        " if #objects.list('counter', {where = {value = 1}}) ~= 2 then fail('not saved') end %s",
+        SHOW_PLANS);
+    struct recipe recipe = {.script = script};
+    set_default(stage, "enable_mergejoin = off");
+    peer_open(&peer, stage->conninfo, NULL);
+    struct ending ending = peer_run(&peer, peer_publish(&peer, &recipe), "{\"id\":1}");
+    assert_int_equal(ending.status, STATUS_COMPLETED);
+    assert_string_equal(ending.output, "{\"s\": \"on on off on auto\"}");
+    peer_close(&peer);
+}
+
+/* What a trigger does, too, where two rows of its table are saved. */
+static void a_trigger_sees_the_ways_of_the_session(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {.script = "objects.load('counter', {id = 2}).value = 1"
+                                      " data.row.value = 1"};
+    set_default(stage, "enable_hashjoin = off");
+    fixture_exec(stage->conn,
+                 "CREATE TABLE seen (ways text);"
+                 "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " INSERT INTO seen VALUES (concat_ws(' ', current_setting('enable_seqscan'),"
+                 " current_setting('enable_hashjoin'), current_setting('enable_mergejoin'),"
+                 " current_setting('enable_tidscan'))); RETURN NEW; END $$;"
+                 "CREATE TRIGGER look BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION "
+                 "look()");
+    peer_open(&peer, stage->conninfo, NULL);
+    assert_int_equal(peer_run(&peer, peer_publish(&peer, &recipe), "{\"id\":1}").status,
+                     STATUS_COMPLETED);
+    peer_close(&peer);
+    assert_int_equal(fixture_int(stage->conn, "SELECT count(*) FROM seen"), 2);
+    assert_int_equal(
+        fixture_int(stage->conn, "SELECT count(*) FROM seen WHERE ways = 'on off on on'"), 2);
+}
+
+/* ---- limits of the second pipeline ---- */
+
+/* The limit that a statement of the save has, in milliseconds, by a trigger. */
+static int64_t limit_of_save_ms(struct stage *stage, const struct recipe *recipe)
+{
+    struct peer peer;
+    fixture_exec(stage->conn,
+                 "CREATE TABLE seen (ms bigint);"
+                 "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                 " INSERT INTO seen SELECT setting::bigint FROM pg_settings WHERE name ="
+                 " 'statement_timeout'; RETURN NEW; END $$;"
+                 "CREATE TRIGGER look BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION "
+                 "look()");
+    peer_open(&peer, stage->conninfo, NULL);
+    assert_int_equal(peer_run(&peer, peer_publish(&peer, recipe), "{\"id\":1}").status,
+                     STATUS_COMPLETED);
+    peer_close(&peer);
+    assert_int_equal(fixture_int(stage->conn, "SELECT count(*) FROM seen"), 1);
+    return fixture_int(stage->conn, "SELECT ms FROM seen");
+}
+
+static void a_quick_script_is_saved_under_the_first_limits(void **state)
+{
+    struct recipe recipe = {.waiting = "3000s"}; /* a hundredth of it is half a minute */
+    assert_int_equal(limit_of_save_ms(*state, &recipe), 3000 * 1000);
+}
+
+static void a_slow_one_is_saved_under_those_of_what_is_left(void **state)
+{
+    struct recipe recipe = {.waiting = "20s",
+                            .script = "sleep(0.4) data.row.value = data.row.value + 1"};
+    assert_in_range(limit_of_save_ms(*state, &recipe), 1, 20 * 1000 - 400);
+}
+
+/* It could have changed them. */
+static void one_with_sql_of_its_own_is_saved_under_limits_of_its_own(void **state)
+{
+    struct stage *stage = *state;
+    struct recipe recipe = {.waiting = "3000s",
+                            .script = "sql('select loosen()') data.row.value = data.row.value + 1"};
+    fixture_exec(stage->conn, "CREATE FUNCTION loosen() RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+                              " PERFORM set_config('statement_timeout', '0', true); END $$");
+    assert_in_range(limit_of_save_ms(stage, &recipe), 1, 3000 * 1000);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int settings_tests(void)
@@ -274,6 +402,12 @@ int settings_tests(void)
         TEST(the_way_of_planning_is_kept_for_the_application),
         TEST(a_deferred_trigger_is_planned_as_the_session_wants_it),
         TEST(statements_of_a_batch_are_planned_once),
+        TEST(what_a_script_asks_is_planned_as_the_session_wants),
+        TEST(so_it_is_after_rows_were_saved_in_its_transaction),
+        TEST(a_trigger_sees_the_ways_of_the_session),
+        TEST(a_quick_script_is_saved_under_the_first_limits),
+        TEST(a_slow_one_is_saved_under_those_of_what_is_left),
+        TEST(one_with_sql_of_its_own_is_saved_under_limits_of_its_own),
     };
     return cmocka_run_group_tests_name("settings", tests, stage_open, stage_close);
 }
