@@ -17,8 +17,9 @@ enum {
     AHEAD_MAX = 256,        /* at most: others are for other hosts */
     AHEAD_US = 1000 * 1000, /* so long they wait */
     GATHER_US = 5 * 1000,   /* while some wait, so long it is saved up for a larger claim */
-    SMALL_PART = 4,         /* smaller is less than a quarter of those that may run */
-    REST_TIMES = 20,        /* looking through the queue takes a twentieth of the time */
+    NO_STATEMENT = -1,
+    SMALL_PART = 4,  /* smaller is less than a quarter of those that may run */
+    REST_TIMES = 20, /* looking through the queue takes a twentieth of the time */
     REST_MAX_US = 10 * 1000 * 1000,
 };
 
@@ -134,7 +135,7 @@ static void take_up(struct job_runner *runner, const PGresult *rows, int row)
 
 static int take_up_all(struct job_runner *runner, const struct pg_answer *answer, int at)
 {
-    const PGresult *rows = at < 0 ? NULL : answer->results[at];
+    const PGresult *rows = at == NO_STATEMENT ? NULL : answer->results[at];
     int n = rows ? PQntuples(rows) : 0;
     for (int row = 0; row < n; row++)
         take_up(runner, rows, row);
@@ -146,9 +147,9 @@ static int take_up_all(struct job_runner *runner, const struct pg_answer *answer
 static void plan_looks(struct job_runner *runner, int n_left, int n_alone)
 {
     int64_t now_us = clock_monotonic_us(), rest_us = (now_us - runner->asked_us) * REST_TIMES;
-    if (runner->at_left >= 0)
+    if (runner->at_left != NO_STATEMENT)
         runner->left_us = n_left > 0 ? now_us : now_us + JOB_TICK_US / 2;
-    if (runner->at_alone >= 0)
+    if (runner->at_alone != NO_STATEMENT)
         runner->alone_us =
             n_alone > 0 ? now_us : now_us + (rest_us < REST_MAX_US ? rest_us : REST_MAX_US);
 }
@@ -204,21 +205,24 @@ static void add_fresh(struct job_runner *runner, struct pg_pipeline *pipeline)
     text_done(&ids);
 }
 
-/* One at a time. */
+/* One at a time; what the two looks find is asked for in turn. */
 static void add_alone(struct job_runner *runner, struct pg_pipeline *pipeline)
 {
     char claim_ms[24], ownership_ms[24];
-    runner->at_left = runner->at_alone = -1;
+    bool left_was_last = runner->at_left != NO_STATEMENT;
+    bool left_is_due = runner->asked_us >= runner->left_us;
+    bool alone_is_due = runner->asked_us >= runner->alone_us;
     if (runner->n_alone > 0 || !overseer_may_judge(runner->runtime->overseer))
-        return;
+        left_is_due = alone_is_due = false;
     snprintf(claim_ms, sizeof claim_ms, "%d", JOB_CLAIM_MS);
     snprintf(ownership_ms, sizeof ownership_ms, "%lld",
              (long long)(runner->runtime->options.ownership_us / 1000));
     const char *params[] = {runner->runtime->process_id, claim_ms, ownership_ms};
-    if (runner->asked_us >= runner->left_us)
-        runner->at_left = pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM_LEFT, 3, params);
-    else if (runner->asked_us >= runner->alone_us)
+    runner->at_left = runner->at_alone = NO_STATEMENT;
+    if (alone_is_due && (left_was_last || !left_is_due))
         runner->at_alone = pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM_ALONE, 2, params);
+    else if (left_is_due)
+        runner->at_left = pg_pipeline_add(pipeline, PG_PREPARED, SQL_JOB_CLAIM_LEFT, 3, params);
 }
 
 /* A few are not worth a transaction while others wait for their turn. */
