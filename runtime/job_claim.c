@@ -57,13 +57,28 @@ void job_claim_note_done(struct job_runner *runner)
     runner->n_done++;
 }
 
-/* How many may wait. */
-static int n_ahead(struct job_runner *runner, int64_t now_us)
+static int least(int a, int b)
 {
-    turn_pace(runner, now_us);
-    int n = runner->n_done > runner->n_done_before ? runner->n_done : runner->n_done_before;
-    n = n < runner->options.jobs_max ? n : runner->options.jobs_max;
-    return n < AHEAD_MAX ? n : AHEAD_MAX;
+    return a < b ? a : b;
+}
+
+/* How many are done within PACE_US. */
+static int pace(struct job_runner *runner)
+{
+    turn_pace(runner, clock_monotonic_us());
+    return runner->n_done > runner->n_done_before ? runner->n_done : runner->n_done_before;
+}
+
+int job_claim_running_max(struct job_runner *runner)
+{
+    int n_fast = least(pace(runner), runner->options.jobs_fast_max);
+    return n_fast > runner->options.jobs_max ? n_fast : runner->options.jobs_max;
+}
+
+/* How many may wait. */
+static int n_ahead(struct job_runner *runner)
+{
+    return least(least(pace(runner), runner->options.jobs_max), AHEAD_MAX);
 }
 
 /* ---- what was claimed ---- */
@@ -226,9 +241,9 @@ static void add_alone(struct job_runner *runner, struct pg_pipeline *pipeline)
 }
 
 /* A few are not worth a transaction while others wait for their turn. */
-static bool is_worth_it(const struct job_runner *runner, int n, int64_t now_us)
+static bool is_worth_it(const struct job_runner *runner, int n, int n_max, int64_t now_us)
 {
-    return n > 0 && (runner->n_waiting == 0 || n * SMALL_PART >= runner->options.jobs_max ||
+    return n > 0 && (runner->n_waiting == 0 || n * SMALL_PART >= n_max ||
                      now_us - runner->asked_us >= GATHER_US);
 }
 
@@ -236,9 +251,9 @@ void job_claim_send(struct job_runner *runner)
 {
     struct fault fault;
     int64_t now_us = clock_monotonic_us();
-    int n =
-        runner->options.jobs_max - runner->n_running + n_ahead(runner, now_us) - runner->n_waiting;
-    if (runner->claim || runner->draining || !is_worth_it(runner, n, now_us))
+    int n_max = job_claim_running_max(runner);
+    int n = n_max - runner->n_running + n_ahead(runner) - runner->n_waiting;
+    if (runner->claim || runner->draining || !is_worth_it(runner, n, n_max, now_us))
         return;
     runner->n_asked = n;
     runner->asked_us = now_us;

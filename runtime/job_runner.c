@@ -136,6 +136,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 struct background_options runtime_default_background(void)
 {
     return (struct background_options){.jobs_max = 64,
+                                       .jobs_fast_max = 512,
                                        .care_us = CARE_EVERY_US,
                                        .keep_history_ms = (int64_t)KEEP_DAYS * 24 * 3600 * 1000,
                                        .sweep_us = SWEEP_EVERY_US};

@@ -101,6 +101,9 @@ void job_work_start(struct job *job);
 /* Asks for as many as there is room for, and some ahead. */
 void job_claim_send(struct job_runner *runner);
 
+/* How many may run at a time now. */
+int job_claim_running_max(struct job_runner *runner);
+
 /* Gives back what has waited for too long, or all of it. */
 void job_claim_give_back(struct job_runner *runner, bool all);
 

@@ -122,7 +122,8 @@ void job_work_start(struct job *job)
 void job_work_start_waiting(struct job_runner *runner)
 {
     struct job *job;
-    while (runner->n_running < runner->options.jobs_max && (job = TAILQ_FIRST(&runner->waiting))) {
+    int n_max = job_claim_running_max(runner);
+    while (runner->n_running < n_max && (job = TAILQ_FIRST(&runner->waiting))) {
         TAILQ_REMOVE(&runner->waiting, job, link);
         runner->n_waiting--;
         runner->runtime->n_running--; /* from here on it counts as an execution */
