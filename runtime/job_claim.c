@@ -173,6 +173,8 @@ static void on_claimed(struct pg_answer *answer, void *arg)
 {
     struct job_runner *runner = arg;
     runner->claim = NULL;
+    runner->runtime->n_running -= runner->claim_counts;
+    runner->claim_counts = false;
     if (answer->fault.kind) {
         runner->hungry = false;
         runner->claim_lost = runner->claim_lost || !answer->nothing_sent;

@@ -167,6 +167,10 @@ bool job_runner_new(struct runtime *runtime, const struct background_options *op
 void job_runner_drain(struct job_runner *runner)
 {
     runner->draining = true;
+    if (runner->claim && !runner->claim_counts) {
+        runner->claim_counts = true;
+        runner->runtime->n_running++;
+    }
     job_claim_give_back(runner, /* all= */ true);
     job_end_write(runner);
 }
@@ -188,6 +192,8 @@ void job_runner_abandon(struct job_runner *runner)
     errand_cancel(runner->care);
     errand_cancel(runner->end);
     runner->claim = runner->care = runner->end = NULL;
+    runner->runtime->n_running -= runner->claim_counts;
+    runner->claim_counts = false;
     free_line(&runner->waiting);
     free_line(&runner->ended);
     free_line(&runner->writing);

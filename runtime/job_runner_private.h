@@ -65,6 +65,7 @@ struct job_runner {
     int n_running;
     int n_alone;
     bool draining;
+    bool claim_counts; /* among what is under way: what it takes is to be given back */
     /* claims */
     bool claim_lost;         /* what an earlier claim took is not known */
     bool claims_lost;        /* the claim under way asks for that too */

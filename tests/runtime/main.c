@@ -19,6 +19,7 @@ static const struct {
     {"definition_hosts", definition_hosts_tests},
     {"instance", instance_tests},
     {"job", job_tests},
+    {"job_claim", job_claim_tests},
     {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},
