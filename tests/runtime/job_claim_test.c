@@ -89,7 +89,7 @@ static PGconn *queue_all(void **state, struct host *host)
     runtime_fixture_wait(fixture);
     assert_sql_int(fixture, "SELECT count(*) FROM latchkey.job", N_FAST + 3 + N_BEHIND);
     PGconn *other = fixture_connect(fixture->conninfo);
-    fixture_exec(other, "BEGIN; SELECT latchkey.lock('counter/2')");
+    fixture_exec(other, "SET lock_timeout = '10s'; BEGIN; SELECT latchkey.lock('counter/2')");
     return other;
 }
 
