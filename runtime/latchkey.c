@@ -27,7 +27,8 @@ static bool is_to_come(const struct latchkey *host)
 static bool work(struct latchkey *host, struct fault *fault)
 {
     struct background_options options = runtime_default_background();
-    options.jobs_max = host->jobs_max;
+    if (host->jobs_max > 0)
+        options.jobs_max = options.jobs_fast_max = host->jobs_max;
     return runtime_work(host->runtime, &options, fault);
 }
 
@@ -82,7 +83,7 @@ bool latchkey_work(struct latchkey *host, int jobs_max, struct latchkey_fault *f
         fault_set(&failed, FAULT_INVALID, "%d jobs at a time", jobs_max);
         return latchkey_fault_tell(&failed, fault);
     }
-    host->jobs_max = jobs_max ? jobs_max : runtime_default_background().jobs_max;
+    host->jobs_max = jobs_max ? jobs_max : -1;
     if (host->state == LATCHKEY_STATE_UP && !work(host, &failed))
         return latchkey_fault_tell(&failed, fault);
     return true;

@@ -49,7 +49,7 @@ struct latchkey {
     latchkey_stopped_fn *stopped;
     void *stopped_arg;
     int64_t patience_until_us;
-    int jobs_max;              /* background work is wanted; 0 = not */
+    int jobs_max;              /* background work is wanted; 0 = not, -1 = as by default */
     struct latchkey_line held; /* wait for the start, or for a publishing before them */
     struct latchkey_line begun;
     int n_held;

@@ -188,14 +188,15 @@ MUST_CHECK bool runtime_deliver(struct runtime *runtime, const struct delivery *
                                 struct fault *fault);
 
 struct background_options {
-    int jobs_max;    /* background executions of this host at a time */
-    int64_t care_us; /* how often timers and silent hosts are looked for */
+    int jobs_max;      /* background executions of this host at a time */
+    int jobs_fast_max; /* the same while so many are done within a moment; not above it: no more */
+    int64_t care_us;   /* how often timers and silent hosts are looked for */
     /* history, completed instances, idempotency keys, dead jobs, broken locks; 0 = for ever */
     int64_t keep_history_ms;
     int64_t sweep_us; /* how often what is older is looked for */
 };
 
-/* 64 jobs, 1 s, 30 days, 10 minutes. */
+/* 64 jobs, 512 while they are done fast, 1 s, 30 days, 10 minutes. */
 struct background_options runtime_default_background(void);
 
 /* From now on the host runs background jobs, fires timers and takes over what died with others. */

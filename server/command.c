@@ -144,8 +144,8 @@ const struct command_option_row command_options[] = {
      ON(PUBLISH)},
     {OPTION_DEFINITIONS, OPTION_ONCE, "definitions", "DIR",
      "directory of definition files (else LATCHKEY_DEFINITIONS)", ON(SERVE) | ON(RELOAD)},
-    {OPTION_WORKERS, OPTION_ONCE, "workers", "N", "background executions at a time (default 64)",
-     ON(SERVE)},
+    {OPTION_WORKERS, OPTION_ONCE, "workers", "N",
+     "background executions at a time (default 64, up to 512 while they are done fast)", ON(SERVE)},
     {OPTION_KEEP_HISTORY, OPTION_ONCE, "keep-history", "DURATION",
      "forget history, completed instances, keys, dead jobs and broken locks after so long (default "
      "30d, 0s = never)",

@@ -27,7 +27,7 @@ static bool start_work(struct host *host, struct fault *fault)
 {
     struct background_options options = runtime_default_background();
     if (host->workers)
-        options.jobs_max = (int)host->workers;
+        options.jobs_max = options.jobs_fast_max = (int)host->workers;
     if (host->keep_history_us >= 0)
         options.keep_history_ms = host->keep_history_us / 1000;
     return runtime_work(host->session.runtime, &options, fault);

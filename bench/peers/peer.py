@@ -117,7 +117,7 @@ class LatchkeyAwaited(TellsLost, Latchkey):
 class LatchkeyJobs(TellsLost):
     """`latchkey run --queue`, and then one host of `latchkey serve` that works it off."""
 
-    def __init__(self, database, variant, words, load, workers: int):
+    def __init__(self, database, variant, words, load, workers: int | None):
         super().__init__(database, variant, words, load)
         self.workers = workers
         self.count = FIRST_COUNT
@@ -139,7 +139,8 @@ class LatchkeyJobs(TellsLost):
         empty.mkdir(exist_ok=True)
         host = process.Background(
             [self.database.latchkey, "serve", "--listen", "none", "--quiet", "--definitions",
-             str(empty), "--workers", str(self.workers)], self.database.environment)
+             str(empty), *(["--workers", str(self.workers)] if self.workers else [])],
+            self.database.environment)
         with host:
             seconds = float(self.database.ask(UNTIL_EMPTY.replace("@pid@", str(host.pid)))[0][0])
         return seconds, host.processor_s

@@ -1,27 +1,16 @@
--- One job that a process died with, or that ran out of its claim: it runs without neighbours, and
--- only a death alone costs an attempt.
+-- One job that a process once died with and that is to be tried again: without neighbours, as before.
+-- No index has these: the queue is looked through.
 WITH due AS MATERIALIZED (
-    SELECT c.id
-      FROM @schema@.job AS c
-     WHERE NOT c.dead AND c.run_at <= pg_catalog.clock_timestamp()
-       AND (c.claimed_by IS NOT NULL OR c.alone)
-       AND (c.claimed_by IS NULL OR c.claimed_until < pg_catalog.clock_timestamp()
-            OR NOT EXISTS (SELECT FROM @schema@.host AS h
-                            WHERE h.process = c.claimed_by
-                              AND h.beat_at > pg_catalog.clock_timestamp()
-                                              - $3::bigint * interval '1 millisecond'))
-     ORDER BY c.priority DESC, c.run_at
+    SELECT id
+      FROM @schema@.job
+     WHERE NOT dead AND run_at <= pg_catalog.statement_timestamp() AND claimed_by IS NULL AND alone
+     ORDER BY priority DESC, run_at
      LIMIT 1
-       FOR UPDATE OF c SKIP LOCKED
+       FOR UPDATE SKIP LOCKED
 )
 UPDATE @schema@.job AS j
    SET claimed_by = $1::uuid,
-       claimed_until = pg_catalog.clock_timestamp() + $2::bigint * interval '1 millisecond',
-       alone = true,
-       attempts = j.attempts + (j.alone AND j.claimed_by IS NOT NULL)::integer,
-       last_status = CASE WHEN j.alone AND j.claimed_by IS NOT NULL THEN 'unknown' ELSE j.last_status END,
-       last_error = CASE WHEN j.alone AND j.claimed_by IS NOT NULL THEN 'its host died while it ran'
-                         ELSE j.last_error END
+       claimed_until = pg_catalog.clock_timestamp() + $2::bigint * interval '1 millisecond'
   FROM due
  WHERE j.id = due.id
 RETURNING j.id, j.kind, j.workflow, j.version, j.instance, j.event, j.payload, j.input, j.key, j.alone,

@@ -289,7 +289,7 @@ static void a_job_that_ended_unknown_is_taken_up_at_once(void **state)
         struct outcome outcome;
         struct fault fault;
         struct background_options options = runtime_default_background();
-        options.jobs_max = 1; /* no claims while it runs */
+        options.jobs_max = options.jobs_fast_max = 1; /* no claims while it runs */
         options.care_us = INT64_MAX;
         open_scene_with(&scene, state, FLOW FLOW_ADD("a", "1", SHORT), 30 * 1000 * 1000);
         host_enqueue(scene.host, scene.workflow, "{\"id\":1}", 0, &outcome);

@@ -94,7 +94,7 @@ static void urgent_jobs_go_first(void **state)
     runtime_fixture_wait(*state);
     struct background_options options = runtime_default_background();
     struct fault fault;
-    options.jobs_max = 1;
+    options.jobs_max = options.jobs_fast_max = 1;
     assert_true(runtime_work(host_runtime(host), &options, &fault));
     runtime_fixture_until(*state, "SELECT count(*) FROM latchkey.job", 0);
     char sql[400];

@@ -21,6 +21,7 @@ static const struct {
     {"job", job_tests},
     {"key_tries", key_tries_tests},
     {"load", load_tests},
+    {"job_claim", job_claim_tests},
     {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},

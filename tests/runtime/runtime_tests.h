@@ -14,6 +14,7 @@ int definition_refresh_tests(void);
 int definition_reload_tests(void);
 int instance_tests(void);
 int idempotency_tests(void);
+int job_claim_tests(void);
 int job_tests(void);
 int key_tries_tests(void);
 int load_tests(void);
