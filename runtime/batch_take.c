@@ -112,30 +112,40 @@ static bool add_groups(struct batch *batch, struct fault *fault)
     return ok;
 }
 
-/* BEGIN, the limits, and the tries of all members that want locks. */
-static bool add_open(struct batch *batch, struct fault *fault)
+/* The limits, and the tries of all members that want locks, each key once. */
+static bool add_tries(struct batch *batch, const struct transaction_limits *limits, bool groups,
+                      struct fault *fault)
 {
     struct member *seen[SEEN_MAX] = {NULL};
     struct key_tries tries;
+    key_tries_init(&tries);
+    for (struct member *member = batch->members; member && !groups; member = member->next)
+        if (asks_by_itself(member, seen))
+            key_tries_add(&tries, member->execution->locks);
+    bool ok = key_tries_add_open(&tries, limits, batch->pipeline, &batch->at_begin, &batch->at_look,
+                                 fault);
+    key_tries_done(&tries);
+    return ok && (!groups || add_groups(batch, fault));
+}
+
+/* BEGIN, and what follows it. */
+static bool add_open(struct batch *batch, struct fault *fault)
+{
     char waiting[24], row_wait[24];
     int64_t row_wait_us = batch_row_wait_us(batch, batch->waiting_us);
     const struct transaction_limits limits = {
         .waiting_ms = number(waiting, batch_whole_ms(batch->waiting_us)),
         .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),
         .tag = batch->runtime->tag};
-    bool groups = wants_groups(batch);
     batch->at_try = batch->at_look = NO_STATEMENT;
     batch_add_plain(batch, BEGIN_TEXT);
-    key_tries_init(&tries);
-    for (struct member *member = batch->members; member && !groups; member = member->next)
-        if (asks_by_itself(member, seen))
-            key_tries_add(&tries, member->execution->locks);
-    bool ok = key_tries_add_open(&tries, &limits, batch->pipeline, &batch->at_begin,
-                                 &batch->at_look, fault);
-    key_tries_done(&tries);
+    batch->opened_lone = batch_is_alone(batch) &&
+                         key_tries_add_lone(batch->members->execution->locks, &limits,
+                                            batch->pipeline, &batch->at_begin, &batch->at_look);
+    bool ok = batch->opened_lone || add_tries(batch, &limits, wants_groups(batch), fault);
     batch->at_granted = batch->at_begin;
     batch->limits_stand = true;
-    return ok && (!groups || add_groups(batch, fault));
+    return ok;
 }
 
 static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
@@ -259,6 +269,12 @@ static void again_as_group(struct member *member)
 static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
 {
     struct key_refusals refusals;
+    if (batch->opened_lone) {
+        if (batch->members->fate == FATE_OPEN &&
+            strcmp(PQgetvalue(opened, 0, OPEN_GRANTED), "t") != 0)
+            batch->members->fate = FATE_REFUSED;
+        return true;
+    }
     if (!key_refusals_read(&refusals, opened, &batch->region, fault))
         return false;
     for (struct member *member = batch->members; member; member = member->next) {
