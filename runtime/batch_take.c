@@ -266,15 +266,18 @@ static void again_as_group(struct member *member)
     member_again(member, /* alone= */ false, /* delay_us= */ 0);
 }
 
+/* An execution by itself got all that it wants, or not. */
+static void read_all(struct batch *batch, const PGresult *opened)
+{
+    bool granted = strcmp(PQgetvalue(opened, 0, OPEN_GRANTED), "t") == 0;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN && member->execution->locks && !granted)
+            member->fate = FATE_REFUSED;
+}
+
 static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
 {
     struct key_refusals refusals;
-    if (batch->opened_lone) {
-        if (batch->members->fate == FATE_OPEN &&
-            strcmp(PQgetvalue(opened, 0, OPEN_GRANTED), "t") != 0)
-            batch->members->fate = FATE_REFUSED;
-        return true;
-    }
     if (!key_refusals_read(&refusals, opened, &batch->region, fault))
         return false;
     for (struct member *member = batch->members; member; member = member->next) {
@@ -308,6 +311,8 @@ static bool read_tries(struct batch *batch, const struct pg_answer *answer, stru
     const PGresult *look = batch->at_look == NO_STATEMENT ? NULL : answer->results[batch->at_look];
     if (batch->at_try != NO_STATEMENT)
         read_groups(batch, answer->results[batch->at_try]);
+    else if (batch->opened_lone)
+        read_all(batch, answer->results[batch->at_begin]);
     else if (!read_keys(batch, answer->results[batch->at_begin], fault))
         return false;
     if (look && !PQgetisnull(look, 0, 0))
