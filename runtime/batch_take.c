@@ -291,6 +291,12 @@ static bool read_keys(struct batch *batch, const PGresult *opened, struct fault 
     return true;
 }
 
+/* By the answer of sql/lease_look.sql. */
+static bool lease_stands(const PGresult *look)
+{
+    return PQntuples(look) > 0 && !PQgetisnull(look, 0, 0);
+}
+
 /* A lease is in the way of some member: alone it is its own; together they are tried as groups. */
 static void meet_lease(struct batch *batch, const PGresult *look)
 {
@@ -315,7 +321,7 @@ static bool read_tries(struct batch *batch, const struct pg_answer *answer, stru
         read_all(batch, answer->results[batch->at_begin]);
     else if (!read_keys(batch, answer->results[batch->at_begin], fault))
         return false;
-    if (look && !PQgetisnull(look, 0, 0))
+    if (look && lease_stands(look))
         meet_lease(batch, look);
     batch_hold_back(batch);
     return true;
@@ -415,7 +421,7 @@ static void on_waited(struct pg_answer *answer, void *arg)
         batch_leave(batch);
         return;
     }
-    if (!PQgetisnull(answer->results[batch->at_look], 0, 0)) {
+    if (lease_stands(answer->results[batch->at_look])) {
         const char *ms = PQgetvalue(answer->results[batch->at_look], 0, 0);
         refuse_for_lease(batch->members, strtoll(ms, NULL, 10) * 1000);
         batch_leave(batch); /* its advisory locks go with the transaction */

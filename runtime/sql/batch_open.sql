@@ -24,7 +24,7 @@ SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.
            CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
                 THEN pg_catalog.set_config('transaction_timeout', $1::text, true) END,
            pg_catalog.set_config('application_name', $2::text || ' until ' ||
-               (pg_catalog.date_part('epoch', d.deadline) * 1000)::bigint, true),
+               (extract(epoch FROM d.deadline) * 1000)::bigint, true),
            pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
            CASE WHEN pg_catalog.starts_with(pg_catalog.current_setting('datestyle'), 'ISO')
                  AND pg_catalog.current_setting('intervalstyle') = 'postgres'
