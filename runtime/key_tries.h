@@ -46,9 +46,10 @@ MUST_CHECK bool key_tries_add_open(struct key_tries *tries, const struct transac
 bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
                         struct pg_pipeline *pipeline, int *at_open, int *at_look);
 
-enum { /* columns of both */
-       OPEN_DEADLINE,
-       OPEN_GRANTED, /* only of an execution by itself */
+/* Columns of both. */
+enum {
+    OPEN_DEADLINE,
+    OPEN_GRANTED, /* only of an execution by itself */
 };
 
 /* Keys that were refused, sorted. With any shared one, no exclusive one was tried. */
