@@ -7,11 +7,15 @@
 #include "runtime_state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     PATHS_BYTES_MAX = 1 << 20,
     PARAMS = 15,
 };
+
+/* Where the list of sql/lone_keep.sql begins. */
+static const char LIST[] = "instance AS (";
 
 bool batch_lone_ends(const struct batch *batch)
 {
@@ -23,6 +27,11 @@ bool batch_lone_ends(const struct batch *batch)
            !instance->next.only_persists && !execution->token &&
            !(execution->chain && execution->chain->n_links > 0) &&
            execution->workflow->definition->history == HISTORY_FULL;
+}
+
+bool batch_lone_saves(const struct batch *batch)
+{
+    return batch_lone_ends(batch) && batch_rows_saves_one(batch->rows, PARAMS);
 }
 
 static const char *number(char buffer[NUMBER_TEXT_BYTES], int64_t value)
@@ -70,7 +79,10 @@ bool batch_lone_add_kept(struct batch *batch, struct fault *fault)
         number(attempts, execution->attempts),
         batch->attempt,
     };
-    if (ok)
+    if (ok && batch_lone_saves(batch))
+        batch_rows_add_save_within(batch->rows, batch->pipeline, strstr(SQL_LONE_KEEP, LIST),
+                                   PARAMS, params);
+    else if (ok)
         pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LONE_KEEP, PARAMS, params);
     else
         fault_no_memory(fault);
@@ -78,5 +90,5 @@ bool batch_lone_add_kept(struct batch *batch, struct fault *fault)
     free(output_json);
     free(vars_json);
     free(input_json);
-    return ok;
+    return ok && batch_rows_ok(batch->rows, fault);
 }

@@ -90,6 +90,17 @@ bool batch_rows_unsaved(const struct batch_rows *rows);
  * after it in the transaction, and no SQL of a script has run in it. */
 void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline, bool last);
 
+/* True if all that would be saved is one row by one plain UPDATE, of a table whose writing does
+ * nothing else: it may stand within a statement of n_params parameters. */
+bool batch_rows_saves_one(const struct batch_rows *rows, int n_params);
+
+/* Adds the statement with the UPDATE in it. sql has a WITH list, named from list on, and ends in a
+ * SELECT without WHERE that gives one row. Without the row that was loaded it fails like the
+ * others.
+ */
+void batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                                const char *list, int n_params, const char *const *params);
+
 /* False when memory ran out while statements were built: the pipeline must not be sent. */
 MUST_CHECK bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault);
 

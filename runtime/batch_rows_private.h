@@ -1,4 +1,5 @@
-/* What batch_rows.c (asking, loading), batch_rows_keep.c and batch_rows_save.c share. */
+/* What batch_rows.c (asking, loading), batch_rows_keep.c, batch_rows_save.c
+ * and batch_rows_one.c share. */
 #pragma once
 #include "batch_rows.h"
 
@@ -130,3 +131,22 @@ void batch_rows_unindex(struct batch_rows *rows, struct held *held);
 
 /* Empties parameter text i for building. */
 void batch_rows_text(struct batch_rows *rows, int i);
+
+/* ---- batch_rows_one.c ---- */
+
+/* So many columns of a row travel as one array of texts, and each such row in a statement of its
+ * own: a statement has only so many parameters. */
+bool batch_rows_is_wide(const struct table *table, const uint64_t *assigned);
+
+/* What the row must have as its version; NULL = it is not checked. */
+const char *batch_rows_version(const struct held *held);
+
+/* A count that is not $1 is an error of the server; one that is calls no function. */
+void batch_rows_add_expect(struct text *sql);
+
+/* The UPDATE of a row that is not wide; version may be NULL. */
+void batch_rows_add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                        const struct update *update, const char *version);
+
+/* All updates of the row of the first, which merges, as one. */
+struct update batch_rows_all_of(const struct update *first);

@@ -5,10 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    NARROW_COLUMNS_MAX = 24, /* with the key's columns, at most 32, below PG_PARAMS_MAX */
-};
-
 /* ---- how values travel ---- */
 
 bool batch_rows_travels_as_itself(const struct column *column)
@@ -83,11 +79,6 @@ static void add_cell(struct text *array, const struct cell *cell)
     pg_array_add(array, cell_write(cell, buffer));
 }
 
-static const char *version_of(const struct held *held)
-{
-    return held->version_ignored || !held->row.xmin[0] ? NULL : held->row.xmin;
-}
-
 /* "unnest($2::bigint[], ...) AS v(k1, ..." up to the key columns; the caller goes on. */
 static void add_key_types(struct text *sql, const struct held *held, int first_param)
 {
@@ -126,14 +117,6 @@ static void add_keys(struct batch_rows *rows, const struct held *held, const str
 {
     for (int i = 0; i < held->n_id_columns; i++)
         add_cell(&rows->texts[i], &cells[held->id_columns[i]]);
-}
-
-/* A count that is not $1 is an error of the server; one that is calls no function. */
-static void add_expect(struct text *sql)
-{
-    text_add_chars(sql, "SELECT CASE WHEN (count(*) = $1::bigint) IS NOT TRUE THEN "
-                        "@schema@.expect(count(*), $1::bigint, "
-                        "'rows changed by somebody else') END");
 }
 
 /* Sends rows->scratch with the count and the first n arrays. */
@@ -176,11 +159,11 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
         if (updates[i]->before != held->first_cells)
             continue; /* a later update of a row that stands here already */
         add_keys(rows, held, held->first_cells);
-        pg_array_add(&rows->texts[n_keys], version_of(held));
+        pg_array_add(&rows->texts[n_keys], batch_rows_version(held));
         n_rows++;
     }
     text_clear(sql);
-    add_expect(sql);
+    batch_rows_add_expect(sql);
     text_addf(sql, " FROM (SELECT 1 FROM %s t JOIN unnest(", some->row.table->quoted);
     add_key_types(sql, some, 2);
     text_addf(sql, ", $%d::xid[]) AS v(", n_keys + 2);
@@ -191,16 +174,6 @@ static void add_locks(struct batch_rows *rows, struct pg_pipeline *pipeline,
     add_key_order(sql, some);
     text_add_chars(sql, " FOR UPDATE OF t) s");
     add_statement(rows, pipeline, n_rows, n_arrays);
-}
-
-/* So many columns of a row travel as one array of texts, and each such row in a statement of its
- * own: a statement has only so many parameters. */
-static bool is_wide(const struct table *table, const uint64_t *assigned)
-{
-    int n_set = 0;
-    for (size_t w = 0; w < batch_rows_bit_words(table); w++)
-        n_set += __builtin_popcountll(assigned[w]);
-    return n_set > NARROW_COLUMNS_MAX;
 }
 
 static void add_assignment(struct text *sql, const struct column *column, bool wide, int param,
@@ -217,7 +190,7 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
                            bool checks_version, int *n_arrays)
 {
     const struct table *table = held->row.table;
-    bool wide = is_wide(table, assigned);
+    bool wide = batch_rows_is_wide(table, assigned);
     int param = held->n_id_columns + 1, n_set = 0;
     text_clear(sql);
     text_addf(sql, "WITH u AS (UPDATE %s t SET ", table->quoted);
@@ -245,7 +218,7 @@ static void add_update_sql(struct text *sql, const struct held *held, const uint
     if (checks_version)
         text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x)");
     text_add_chars(sql, " RETURNING 1) ");
-    add_expect(sql);
+    batch_rows_add_expect(sql);
     text_add_chars(sql, " FROM u");
     *n_arrays = param - 1;
 }
@@ -255,7 +228,7 @@ static bool same_columns(const struct held *a, const struct held *b)
 {
     if (a == b)
         return true;
-    return !is_wide(a->row.table, a->assigned) &&
+    return !batch_rows_is_wide(a->row.table, a->assigned) &&
            memcmp(a->assigned, b->assigned,
                   batch_rows_bit_words(a->row.table) * sizeof *a->assigned) == 0;
 }
@@ -264,7 +237,7 @@ static void add_update_values(struct batch_rows *rows, const struct held *held,
                               const struct cell *before, const struct cell *after,
                               const uint64_t *assigned)
 {
-    int at = held->n_id_columns, step = is_wide(held->row.table, assigned) ? 0 : 1;
+    int at = held->n_id_columns, step = batch_rows_is_wide(held->row.table, assigned) ? 0 : 1;
     add_keys(rows, held, before);
     for (int c = 0; c < held->row.table->n_columns; c++) {
         if (!batch_rows_bit(assigned, c))
@@ -301,73 +274,21 @@ static bool merged_earlier(struct update *const *updates, int at)
     return false;
 }
 
-static void add_one_sql(struct text *sql, const struct held *held, const uint64_t *assigned,
-                        const char *version)
-{
-    const struct table *table = held->row.table;
-    int param = held->n_id_columns + 1;
-    const char *before = " SET ";
-    text_clear(sql);
-    text_addf(sql, "WITH u AS (UPDATE %s t", table->quoted);
-    for (int c = 0; c < table->n_columns; c++) {
-        if (!batch_rows_bit(assigned, c))
-            continue;
-        text_addf(sql, "%s%s = ", before, table->columns[c].quoted);
-        batch_rows_add_param(sql, &table->columns[c], ++param);
-        before = ", ";
-    }
-    before = " WHERE ";
-    for (int i = 0; i < held->n_id_columns; i++) {
-        const struct column *column = &table->columns[held->id_columns[i]];
-        text_addf(sql, "%st.%s = ", before, column->quoted);
-        batch_rows_add_param(sql, column, i + 2);
-        before = " AND ";
-    }
-    if (version)
-        text_addf(sql, " AND t.xmin = $%d::xid", param + 1);
-    text_add_chars(sql, " RETURNING 1) ");
-    add_expect(sql);
-    text_add_chars(sql, " FROM u");
-}
-
-/* A row by itself: its values are parameters, and no arrays. */
-static void add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
-                    const struct update *update, const char *version)
-{
-    const struct held *held = update->held;
-    char buffers[PG_PARAMS_MAX][CELL_BUFFER_BYTES];
-    const char *params[PG_PARAMS_MAX];
-    int n = 0;
-    params[n++] = "1";
-    for (int i = 0; i < held->n_id_columns; i++, n++)
-        params[n] = cell_write(&update->before[held->id_columns[i]], buffers[n]);
-    for (int c = 0; c < held->row.table->n_columns; c++) {
-        if (!batch_rows_bit(update->assigned, c))
-            continue;
-        params[n] = cell_write(&update->after[c], buffers[n]);
-        n++;
-    }
-    if (version)
-        params[n++] = version;
-    add_one_sql(&rows->scratch, held, update->assigned, version);
-    rows->failed = rows->failed || rows->scratch.failed;
-    pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), n, params);
-}
-
 static void add_single(struct batch_rows *rows, struct pg_pipeline *pipeline,
                        const struct update *update, bool checks_version)
 {
     const struct held *held = update->held;
     int n_arrays = 0;
-    if (!is_wide(held->row.table, update->assigned)) {
-        add_one(rows, pipeline, update, checks_version ? version_of(held) : NULL);
+    if (!batch_rows_is_wide(held->row.table, update->assigned)) {
+        batch_rows_add_one(rows, pipeline, update,
+                           checks_version ? batch_rows_version(held) : NULL);
         return;
     }
     add_update_sql(&rows->scratch, held, update->assigned, checks_version, &n_arrays);
     begin_arrays(rows, n_arrays);
     add_update_values(rows, held, update->before, update->after, update->assigned);
     if (checks_version)
-        pg_array_add(&rows->texts[n_arrays - 1], version_of(held));
+        pg_array_add(&rows->texts[n_arrays - 1], batch_rows_version(held));
     add_statement(rows, pipeline, 1, n_arrays);
 }
 
@@ -386,10 +307,7 @@ static void add_row(struct batch_rows *rows, struct pg_pipeline *pipeline,
                     struct update *const *updates, int n)
 {
     const struct held *held = updates[0]->held;
-    struct update all = {.held = updates[0]->held,
-                         .before = held->first_cells,
-                         .after = held->row.cells,
-                         .assigned = held->assigned};
+    struct update all = batch_rows_all_of(updates[0]);
     if (held->merges) {
         add_single(rows, pipeline, &all, /* checks_version= */ true);
         return;
@@ -405,11 +323,11 @@ static void add_row(struct batch_rows *rows, struct pg_pipeline *pipeline,
 static bool stand_where_loaded(const struct batch_rows *rows, struct update *const *updates, int n)
 {
     const struct held *first = updates[0]->held;
-    if (rows->keeps_as_read || is_wide(first->row.table, first->assigned))
+    if (rows->keeps_as_read || batch_rows_is_wide(first->row.table, first->assigned))
         return false;
     for (int i = 0; i < n; i++) {
         const struct held *held = updates[i]->held;
-        if (!held->merges || !version_of(held) || !same_columns(held, first))
+        if (!held->merges || !batch_rows_version(held) || !same_columns(held, first))
             return false;
     }
     return true;
@@ -456,7 +374,7 @@ static void add_in_place(struct batch_rows *rows, struct pg_pipeline *pipeline,
     text_add_chars(sql, ") AS v WHERE t.ctid = v.at AND t.xmin = v.x AND ");
     add_key_sameness(sql, first);
     text_add_chars(sql, " RETURNING 1) ");
-    add_expect(sql);
+    batch_rows_add_expect(sql);
     text_add_chars(sql, " FROM u");
 
     int n_arrays = begin_arrays(rows, n_keys + n_set + 2);
@@ -466,7 +384,7 @@ static void add_in_place(struct batch_rows *rows, struct pg_pipeline *pipeline,
             continue; /* a later update of a row that stands here already */
         add_update_values(rows, held, held->first_cells, held->row.cells, held->assigned);
         pg_array_add(&rows->texts[n_arrays - 2], held->ctid);
-        pg_array_add(&rows->texts[n_arrays - 1], version_of(held));
+        pg_array_add(&rows->texts[n_arrays - 1], batch_rows_version(held));
         n_rows++;
     }
     pg_pipeline_add(pipeline, PG_PREPARED, SQL_SAVE_IN_ORDER, 0, NULL);
@@ -554,7 +472,7 @@ bool batch_rows_add_delete(struct batch_rows *rows, struct row *row, enum versio
     text_add_chars(sql, ", x) WHERE ");
     add_key_match(sql, held);
     text_add_chars(sql, " AND (v.x IS NULL OR t.xmin = v.x) RETURNING 1) ");
-    add_expect(sql);
+    batch_rows_add_expect(sql);
     text_add_chars(sql, " FROM u");
     add_statement(rows, pipeline, 1, n_arrays);
     rows->spread = rows->wrote = true;

@@ -244,7 +244,8 @@ void batch_save(struct batch *batch)
     bool ok = !batch->lease || batch_lease_add_end(batch, &fault);
     if (!batch->lease && !limits_fit(batch))
         batch_add_limits(batch);
-    batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ !batch->ran_sql);
+    if (!batch_lone_saves(batch))
+        batch_rows_add_saves(batch->rows, batch->pipeline, /* last= */ !batch->ran_sql);
     ok = ok && batch_rows_ok(batch->rows, &fault) && batch_jobs_add_saves(batch, &fault) &&
          batch_keys_add_saves(batch, &fault) && batch_events_add_saves(batch, &fault) &&
          add_kept(batch, &fault);

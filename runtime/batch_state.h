@@ -88,6 +88,7 @@ struct batch {
     int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask;
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
+    bool opened_lone;  /* by sql/batch_open_lone.sql */
     bool limits_stand; /* those of batch_open.sql, unchanged */
     bool ran_sql;      /* a script's own: the session may not be as it was */
     bool chains;       /* the running member has the locks of its next activity: run that */

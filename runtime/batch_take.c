@@ -112,30 +112,40 @@ static bool add_groups(struct batch *batch, struct fault *fault)
     return ok;
 }
 
-/* BEGIN, the limits, and the tries of all members that want locks. */
-static bool add_open(struct batch *batch, struct fault *fault)
+/* The limits, and the tries of all members that want locks, each key once. */
+static bool add_tries(struct batch *batch, const struct transaction_limits *limits, bool groups,
+                      struct fault *fault)
 {
     struct member *seen[SEEN_MAX] = {NULL};
     struct key_tries tries;
+    key_tries_init(&tries);
+    for (struct member *member = batch->members; member && !groups; member = member->next)
+        if (asks_by_itself(member, seen))
+            key_tries_add(&tries, member->execution->locks);
+    bool ok = key_tries_add_open(&tries, limits, batch->pipeline, &batch->at_begin, &batch->at_look,
+                                 fault);
+    key_tries_done(&tries);
+    return ok && (!groups || add_groups(batch, fault));
+}
+
+/* BEGIN, and what follows it. */
+static bool add_open(struct batch *batch, struct fault *fault)
+{
     char waiting[24], row_wait[24];
     int64_t row_wait_us = batch_row_wait_us(batch, batch->waiting_us);
     const struct transaction_limits limits = {
         .waiting_ms = number(waiting, batch_whole_ms(batch->waiting_us)),
         .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),
         .tag = batch->runtime->tag};
-    bool groups = wants_groups(batch);
     batch->at_try = batch->at_look = NO_STATEMENT;
     batch_add_plain(batch, BEGIN_TEXT);
-    key_tries_init(&tries);
-    for (struct member *member = batch->members; member && !groups; member = member->next)
-        if (asks_by_itself(member, seen))
-            key_tries_add(&tries, member->execution->locks);
-    bool ok = key_tries_add_open(&tries, &limits, batch->pipeline, &batch->at_begin,
-                                 &batch->at_look, fault);
-    key_tries_done(&tries);
+    batch->opened_lone = batch_is_alone(batch) &&
+                         key_tries_add_lone(batch->members->execution->locks, &limits,
+                                            batch->pipeline, &batch->at_begin, &batch->at_look);
+    bool ok = batch->opened_lone || add_tries(batch, &limits, wants_groups(batch), fault);
     batch->at_granted = batch->at_begin;
     batch->limits_stand = true;
-    return ok && (!groups || add_groups(batch, fault));
+    return ok;
 }
 
 static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
@@ -256,6 +266,15 @@ static void again_as_group(struct member *member)
     member_again(member, /* alone= */ false, /* delay_us= */ 0);
 }
 
+/* An execution by itself got all that it wants, or not. */
+static void read_all(struct batch *batch, const PGresult *opened)
+{
+    bool granted = strcmp(PQgetvalue(opened, 0, OPEN_GRANTED), "t") == 0;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_OPEN && member->execution->locks && !granted)
+            member->fate = FATE_REFUSED;
+}
+
 static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
 {
     struct key_refusals refusals;
@@ -270,6 +289,12 @@ static bool read_keys(struct batch *batch, const PGresult *opened, struct fault 
             again_as_group(member); /* its path was not tried */
     }
     return true;
+}
+
+/* By the answer of sql/lease_look.sql. */
+static bool lease_stands(const PGresult *look)
+{
+    return PQntuples(look) > 0 && !PQgetisnull(look, 0, 0);
 }
 
 /* A lease is in the way of some member: alone it is its own; together they are tried as groups. */
@@ -292,9 +317,11 @@ static bool read_tries(struct batch *batch, const struct pg_answer *answer, stru
     const PGresult *look = batch->at_look == NO_STATEMENT ? NULL : answer->results[batch->at_look];
     if (batch->at_try != NO_STATEMENT)
         read_groups(batch, answer->results[batch->at_try]);
+    else if (batch->opened_lone)
+        read_all(batch, answer->results[batch->at_begin]);
     else if (!read_keys(batch, answer->results[batch->at_begin], fault))
         return false;
-    if (look && !PQgetisnull(look, 0, 0))
+    if (look && lease_stands(look))
         meet_lease(batch, look);
     batch_hold_back(batch);
     return true;
@@ -394,7 +421,7 @@ static void on_waited(struct pg_answer *answer, void *arg)
         batch_leave(batch);
         return;
     }
-    if (!PQgetisnull(answer->results[batch->at_look], 0, 0)) {
+    if (lease_stands(answer->results[batch->at_look])) {
         const char *ms = PQgetvalue(answer->results[batch->at_look], 0, 0);
         refuse_for_lease(batch->members, strtoll(ms, NULL, 10) * 1000);
         batch_leave(batch); /* its advisory locks go with the transaction */

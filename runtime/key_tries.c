@@ -1,5 +1,6 @@
 #include "key_tries.h"
 
+#include "number_text.h"
 #include "pg_array.h"
 #include "runtime_sql.h"
 
@@ -9,6 +10,9 @@ enum {
     KEYS_BYTES_MAX = 4 << 20,
     REFUSED_SHARED = OPEN_DEADLINE + 1, /* columns */
     REFUSED_EXCLUSIVE,
+    LONE_SHARED = 3, /* parameters of sql/batch_open_lone.sql */
+    LONE_EXCLUSIVE = 1,
+    LONE_KEYS = LONE_SHARED + LONE_EXCLUSIVE,
 };
 
 void key_tries_init(struct key_tries *tries)
@@ -68,6 +72,50 @@ bool key_tries_add_open(struct key_tries *tries, const struct transaction_limits
     if (tries->n_sets > 0)
         *at_look = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
     return true;
+}
+
+/* ---- an execution by itself ---- */
+
+/* The keys in their places, NULL where there is none. */
+static bool place_keys(const struct lock_set *set, char texts[LONE_KEYS][NUMBER_TEXT_BYTES],
+                       const char *keys[LONE_KEYS])
+{
+    int n_shared = 0, n_exclusive = 0;
+    for (int i = 0; i < lock_set_n_entries(set); i++) {
+        const struct lock_entry *entry = lock_set_entry(set, i);
+        if (entry->exclusive ? n_exclusive == LONE_EXCLUSIVE : n_shared == LONE_SHARED)
+            return false;
+        int at = entry->exclusive ? LONE_SHARED + n_exclusive++ : n_shared++;
+        *number_text_int(texts[at], entry->key) = '\0';
+        keys[at] = texts[at];
+    }
+    return true;
+}
+
+bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
+                        struct pg_pipeline *pipeline, int *at_open, int *at_look)
+{
+    char texts[LONE_KEYS][NUMBER_TEXT_BYTES];
+    const char *keys[LONE_KEYS] = {NULL};
+    struct text paths;
+    if (set && !place_keys(set, texts, keys))
+        return false;
+    text_init(&paths, KEYS_BYTES_MAX);
+    pg_array_begin(&paths);
+    for (int i = 0; set && i < lock_set_n_paths(set); i++)
+        pg_array_add(&paths, lock_set_path(set, i));
+    pg_array_end(&paths);
+    bool ok = !paths.failed;
+    if (ok) {
+        const char *open[] = {limits->waiting_ms, limits->tag, keys[0], keys[1], keys[2], keys[3],
+                              limits->row_wait_ms};
+        const char *look[] = {text_chars(&paths)};
+        *at_open = pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_OPEN_LONE, 7, open);
+        if (set)
+            *at_look = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
+    }
+    text_done(&paths);
+    return ok;
 }
 
 /* ---- what was refused ---- */

@@ -41,8 +41,15 @@ MUST_CHECK bool key_tries_add_open(struct key_tries *tries, const struct transac
                                    struct pg_pipeline *pipeline, int *at_open, int *at_look,
                                    struct fault *fault);
 
+/* The same for an execution by itself, whose locks are few: sql/batch_open_lone.sql. set may be
+ * NULL, as above. False if they are too many; then nothing is added. */
+bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
+                        struct pg_pipeline *pipeline, int *at_open, int *at_look);
+
+/* Columns of both. */
 enum {
-    OPEN_DEADLINE, /* the column of sql/batch_open.sql */
+    OPEN_DEADLINE,
+    OPEN_GRANTED, /* only of an execution by itself */
 };
 
 /* Keys that were refused, sorted. With any shared one, no exclusive one was tried. */

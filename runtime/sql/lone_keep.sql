@@ -1,5 +1,6 @@
 -- What an execution by itself leaves behind when its instance ends with it: the instance, the history
--- row and the mark of the commit. $4: the activity; $11: the paths of its locks, as in
+-- row and the mark of the commit. If it saves one row, the UPDATE goes first in the list below, and its
+-- condition last: batch_rows_add_save_within. $4: the activity; $11: the paths of its locks, as in
 -- execution_insert.sql; $15: the attempt.
 WITH instance AS (
     INSERT INTO @schema@.instance (id, workflow, version, activity, status, input, vars, output, steps,
@@ -13,4 +14,4 @@ WITH instance AS (
             coalesce(pg_catalog.string_to_array(nullif($11::text, ''), E'\n'), '{}'), $12::real,
             $13::real, $14::integer, $9::uuid)
 )
-INSERT INTO @schema@.commit_mark (attempt) VALUES ($15::uuid)
+INSERT INTO @schema@.commit_mark (attempt) SELECT $15::uuid

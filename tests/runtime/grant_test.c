@@ -199,6 +199,43 @@ static void an_acquire_timeout_of_zero_tries_once(void **state)
     peer_close(&peer);
 }
 
+/* An execution by itself tries up to three shared keys and an exclusive one as single values, more
+ * as arrays: each of them counts. */
+static void by_itself_each_of_its_keys_is_tried(void **state)
+{
+    static const struct {
+        const char *held, *input;
+    } cases[] = {
+        {"*", "{\"id\":1,\"path\":[\"a\"]}"},
+        {"a", "{\"id\":1,\"path\":[\"a\"]}"},
+        {"a/b/c", "{\"id\":1,\"path\":[\"a\"]}"},
+        {"*", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\"]}"},
+        {"a", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\"]}"},
+        {"a/b", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\"]}"},
+        {"a/b/c", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\"]}"},
+        {"a/b/c/d", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\"]}"},
+        {"a/b/c", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\",\"d\"]}"},
+        {"a/b/c/d", "{\"id\":1,\"path\":[\"a\",\"b\",\"c\",\"d\"]}"},
+    };
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {.acquire = "0s"};
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    int n_cases = (int)(sizeof cases / sizeof *cases);
+    for (int i = 0; i < n_cases; i++) {
+        session_holds(stage->conn, cases[i].held);
+        assert_int_equal(peer_run(&peer, workflow, cases[i].input).status, STATUS_LOCKED);
+        fixture_exec(stage->conn, "COMMIT");
+        session_holds(stage->conn, "a/other");
+        assert_int_equal(peer_run(&peer, workflow, cases[i].input).status,
+                         i < 3 ? STATUS_LOCKED : STATUS_COMPLETED);
+        fixture_exec(stage->conn, "COMMIT");
+    }
+    assert_int_equal(stage_total(stage), n_cases - 3);
+    peer_close(&peer);
+}
+
 static void zero_is_told_at_once_when_the_same_process_holds_the_path(void **state)
 {
     struct stage *stage = *state;
@@ -393,6 +430,7 @@ int grant_tests(void)
         TEST(one_that_was_refused_a_path_keeps_none_of_the_others),
         TEST(one_that_was_refused_what_stands_above_keeps_not_its_own_path),
         TEST(an_acquire_timeout_of_zero_tries_once),
+        TEST(by_itself_each_of_its_keys_is_tried),
         TEST(zero_is_told_at_once_when_the_same_process_holds_the_path),
         TEST(the_one_try_is_not_spent_by_a_neighbour_s_trigger),
         TEST(rows_that_others_hold_do_not_stop_the_rest),
