@@ -129,7 +129,8 @@ LATCHKEY_CHECK bool latchkey_start(struct latchkey *host, latchkey_started_fn *d
                                    struct latchkey_fault *fault);
 
 /** From now on, or once it is up, the host runs background jobs, at most jobs_max at a time (0 =
- * 64, and up to 512 while they are done fast), fires timers and takes over what died with other hosts. */
+ * 64, and up to 512 while they are done fast), fires timers and takes over what died with other
+ * hosts. */
 LATCHKEY_CHECK bool latchkey_work(struct latchkey *host, int jobs_max,
                                   struct latchkey_fault *fault);
 
