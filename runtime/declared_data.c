@@ -1,6 +1,7 @@
 #include "declared_data.h"
 
 #include "execution_names.h"
+#include "number_text.h"
 #include "runtime_state.h"
 
 enum {
@@ -14,9 +15,50 @@ static void tell_as_invalid(struct fault *fault)
         fault->kind = FAULT_INVALID;
 }
 
+static bool fits(int64_t value, enum column_kind kind)
+{
+    switch (kind) {
+    case COLUMN_INT2: return value >= INT16_MIN && value <= INT16_MAX;
+    case COLUMN_INT4: return value >= INT32_MIN && value <= INT32_MAX;
+    case COLUMN_INT8: return true;
+    case COLUMN_FLOAT4:
+    case COLUMN_FLOAT8:
+    case COLUMN_BOOLEAN:
+    case COLUMN_TEXT:
+    case COLUMN_NUMERIC:
+    case COLUMN_JSON:
+    case COLUMN_TIMESTAMP:
+    case COLUMN_OTHER: return false;
+    }
+    return false;
+}
+
+/* An integer of the input as the key of an integer column: what Lua would make of it. */
+static bool plain_key(const struct execution *execution, const struct data_plan *plan, int k,
+                      char *buffer)
+{
+    const struct plain_input *plain = &plan->plain[k];
+    if (plain->n_terms != 1 || plain->is_list)
+        return false;
+    const json_t *value = plain_input_field(&plain->terms[0], execution->input);
+    if (!json_is_integer(value) ||
+        !fits(json_integer_value(value), plan->table->columns[plan->columns[k]].kind))
+        return false;
+    *number_text_int(buffer, json_integer_value(value)) = '\0';
+    return true;
+}
+
+/* The names are there once something asks for them. */
+static struct scope *enter(const struct execution *execution, struct scope **scope)
+{
+    if (!*scope)
+        *scope = execution_names_enter(execution, execution_names_push);
+    return *scope;
+}
+
 /* Evaluates the value of one key column as text. */
 static bool key_text(const struct execution *execution, const struct data_plan *plan, int k,
-                     struct scope *scope, struct region *region, const char **out,
+                     struct scope **scope, struct region *region, const char **out,
                      struct fault *fault)
 {
     const struct data_declaration *declaration = plan->declaration;
@@ -26,7 +68,10 @@ static bool key_text(const struct execution *execution, const struct data_plan *
     struct cell cell;
     if (!buffer)
         return fault_no_memory(fault);
-    if (!expression_evaluate(plan->values[k], scope, fault)) {
+    *out = buffer;
+    if (plain_key(execution, plan, k, buffer))
+        return true;
+    if (!expression_evaluate(plan->values[k], enter(execution, scope), fault)) {
         tell_as_invalid(fault);
         return false;
     }
@@ -45,7 +90,7 @@ static bool key_text(const struct execution *execution, const struct data_plan *
 
 /* The slot of one declaration, -1 with *fault. */
 static int want_one(const struct execution *execution, const struct data_plan *plan,
-                    struct scope *scope, struct region *region, struct batch_rows *rows,
+                    struct scope **scope, struct region *region, struct batch_rows *rows,
                     struct fault *fault)
 {
     const struct data_declaration *declaration = plan->declaration;
@@ -76,12 +121,13 @@ bool declared_data_want(const struct execution *execution, struct region *region
     *slots = region_take(region, (size_t)n_data * sizeof **slots);
     if (!*slots)
         return fault_no_memory(fault);
-    struct scope *scope = execution_names_enter(execution, execution_names_push);
+    struct scope *scope = NULL;
     for (int i = 0; ok && i < n_data; i++) {
-        (*slots)[i] = want_one(execution, &workflow->data[i], scope, region, rows, fault);
+        (*slots)[i] = want_one(execution, &workflow->data[i], &scope, region, rows, fault);
         ok = (*slots)[i] >= 0;
     }
-    execution_names_leave(execution);
+    if (scope)
+        execution_names_leave(execution);
     return ok;
 }
 

@@ -2,6 +2,7 @@
 
 #include "execution_names.h"
 #include "lock_context.h"
+#include "number_text.h"
 #include "runtime_state.h"
 
 #include <string.h>
@@ -40,6 +41,41 @@ bool execution_lock_in_scope(const struct execution *execution, struct scope *sc
                               execution_activity(execution)->lock_context.line);
 }
 
+static bool plain_segment(const struct plain_term *term, const json_t *input,
+                          char digits[NUMBER_TEXT_BYTES], struct lock_segment *out)
+{
+    const json_t *value = plain_input_field(term, input);
+    *out = (struct lock_segment){term->bytes, term->n_bytes};
+    if (term->is_text)
+        return true;
+    if (json_is_string(value))
+        *out = (struct lock_segment){json_string_value(value), json_string_length(value)};
+    else if (json_is_integer(value))
+        *out = (struct lock_segment){
+            digits, (size_t)(number_text_int(digits, json_integer_value(value)) - digits)};
+    else
+        return false;
+    return true;
+}
+
+/* What Lua would make of the lock context, or false: then ask it. */
+static bool take_plain(const struct execution *execution, struct lock_set **out)
+{
+    const struct plain_input *plain = &execution->plan->plain_lock;
+    struct lock_segment segments[PLAIN_TERMS_MAX];
+    char digits[PLAIN_TERMS_MAX][NUMBER_TEXT_BYTES];
+    struct lock_path *path = NULL;
+    struct fault ignored;
+    for (int i = 0; i < plain->n_terms; i++)
+        if (!plain_segment(&plain->terms[i], execution->input, digits[i], &segments[i]))
+            return false;
+    if (plain->n_terms == 0 || !lock_path_new(segments, plain->n_terms, &path, &ignored))
+        return false;
+    bool ok = lock_set_new(&path, 1, execution->runtime->schema, out, &ignored);
+    lock_path_free(path);
+    return ok;
+}
+
 static bool push_name(lua_State *L, const char *name, void *arg)
 {
     return lock_context_name(L, name) || execution_names_push(L, name, arg);
@@ -49,6 +85,8 @@ static bool evaluate(const struct execution *execution, struct lock_set **out, s
 {
     if (!execution->plan->lock_context)
         return lock_everything(execution, out, fault);
+    if (take_plain(execution, out))
+        return true;
     struct scope *scope = execution_names_enter(execution, push_name);
     bool ok = execution_lock_in_scope(execution, scope, out, fault);
     execution_names_leave(execution);

@@ -37,6 +37,7 @@ static bool compile_activity(struct sandbox *sandbox, const struct definition *d
         !lock_context_compile(sandbox, definition->file, activity->lock_context,
                               &plan->lock_context, fault))
         return false;
+    plain_input_read(activity->lock_context.text, &plan->plain_lock);
     if (!compile_expression(sandbox, definition, "guard", activity->guard, &plan->guard, fault))
         return false;
     if (!compile_rules(sandbox, definition, activity, plan, fault))
@@ -53,8 +54,11 @@ static bool compile_data(struct sandbox *sandbox, const struct definition *defin
     plan->declaration = declaration;
     plan->values = calloc(n_keys + 1, sizeof *plan->values);
     plan->columns = calloc(n_keys + 1, sizeof *plan->columns);
-    if (!plan->values || !plan->columns)
+    plan->plain = calloc(n_keys + 1, sizeof *plan->plain);
+    if (!plan->values || !plan->columns || !plan->plain)
         return fault_no_memory(fault);
+    for (int k = 0; k < declaration->n_keys; k++)
+        plain_input_read(declaration->keys[k].value.text, &plan->plain[k]);
     for (int k = 0; k < declaration->n_keys; k++)
         if (!compile_expression(sandbox, definition, "key", declaration->keys[k].value,
                                 &plan->values[k], fault))
@@ -79,6 +83,7 @@ static void free_plans(struct workflow *workflow, const struct definition *defin
             expression_free(plan->values[k]);
         free(plan->values);
         free(plan->columns);
+        free(plan->plain);
     }
 }
 

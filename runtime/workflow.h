@@ -4,6 +4,7 @@
 #pragma once
 #include "catalogue.h"
 #include "definition.h"
+#include "plain_input.h"
 #include "task.h"
 
 #include <sys/queue.h>
@@ -15,6 +16,7 @@ struct runtime;
 struct activity_plan {
     const struct activity *activity;
     struct expression *lock_context; /* NULL = the whole system */
+    struct plain_input plain_lock;   /* the same, if it is so plain */
     struct expression *guard;        /* NULL = always */
     struct chunk *script;            /* NULL = nothing to run */
     struct expression **rules;       /* as activity->navigation; NULL = always */
@@ -29,6 +31,7 @@ bool activity_plan_takes_lease(const struct activity_plan *plan);
 struct data_plan {
     const struct data_declaration *declaration;
     struct expression **values; /* one per key column (or where column of a list) */
+    struct plain_input *plain;  /* the same, those that are so plain */
     const struct table *table;  /* once tables_known */
     int *columns;               /* of the keys, indexes into table->columns */
 };
