@@ -1,4 +1,4 @@
-/* What the files of a batch share: batch.c (life, members, running), batch_take.c, batch_ask.c
+/* What the files of a batch share: batch.c (life, members), batch_take.c, batch_run.c, batch_ask.c
  * (requests of scripts), batch_action.c, batch_save.c, batch_lease.c, batch_error.c. */
 #pragma once
 #include "batch.h"
