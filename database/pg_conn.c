@@ -40,18 +40,16 @@ struct pg_conn {
     struct event *deferred;     /* tells a failure from the loop rather than inside a call */
     struct pg_statements *statements;
     struct pg_gate gate;
-
     pg_conn_up_fn *up;
     void *up_arg;
+    int64_t up_us;
     pg_answer_fn *done;
     void *done_arg;
     pg_notify_fn *notify;
     void *notify_arg;
-
     struct pg_slots slots; /* of the pipeline in flight */
     struct pg_answer answer;
     int results_capacity;
-
     struct fault broken;     /* why the connection is of no more use */
     struct fault last_words; /* the FATAL that the server sent before it went away */
     bool worn;               /* its prepared statements are stale: not to be reused */
@@ -123,6 +121,7 @@ static void finish_up(struct pg_conn *conn, const struct fault *fault)
 {
     pg_conn_up_fn *up = conn->up;
     conn->up = NULL;
+    conn->up_us = clock_monotonic_us();
     if (up)
         up(conn, fault, conn->up_arg);
 }
@@ -559,6 +558,11 @@ bool pg_conn_is_idle(const struct pg_conn *conn)
 bool pg_conn_is_broken(const struct pg_conn *conn)
 {
     return conn->state == PG_BROKEN;
+}
+
+int64_t pg_conn_up_us(const struct pg_conn *conn)
+{
+    return conn->up_us;
 }
 
 int pg_conn_server_version(const struct pg_conn *conn)

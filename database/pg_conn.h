@@ -63,6 +63,7 @@ MUST_CHECK bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pip
 
 bool pg_conn_is_idle(const struct pg_conn *conn);       /* up, no pipeline, no open transaction */
 bool pg_conn_is_broken(const struct pg_conn *conn);     /* of no more use */
+int64_t pg_conn_up_us(const struct pg_conn *conn);      /* since when it was */
 int pg_conn_server_version(const struct pg_conn *conn); /* as PQserverVersion: 150018 */
 int pg_conn_backend_pid(const struct pg_conn *conn);
 

@@ -156,6 +156,7 @@ bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fa
     batch->runtime = runtime;
     batch->kind = kind;
     batch->members_end = &batch->members;
+    batch->at_kept = NO_STATEMENT;
     region_init(&batch->region, BATCH_REGION_BYTES_MAX);
     LIST_INSERT_HEAD(&runtime->batches, batch, link);
     batch->rows = batch_rows_new(&batch->region);

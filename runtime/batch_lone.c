@@ -1,5 +1,6 @@
 #include "batch_lone.h"
 
+#include "batch_early.h"
 #include "clock.h"
 #include "execution_chain.h"
 #include "number_text.h"
@@ -14,8 +15,9 @@ enum {
     PARAMS = 15,
 };
 
-/* Where the list of sql/lone_keep.sql begins. */
+/* Where the list of sql/lone_keep.sql begins, and the statement after it. */
 static const char LIST[] = "instance AS (";
+static const char LAST[] = "INSERT INTO @schema@.commit_mark";
 
 bool batch_lone_ends(const struct batch *batch)
 {
@@ -79,10 +81,13 @@ bool batch_lone_add_kept(struct batch *batch, struct fault *fault)
         number(attempts, execution->attempts),
         batch->attempt,
     };
-    if (ok && batch_lone_saves(batch))
-        batch_rows_add_save_within(batch->rows, batch->pipeline, strstr(SQL_LONE_KEEP, LIST),
-                                   PARAMS, params);
-    else if (ok)
+    if (ok && batch_lone_saves(batch)) {
+        enum save_manner manner = batch_early_manner(batch);
+        int at = batch_rows_add_save_within(batch->rows, batch->pipeline, manner,
+                                            strstr(SQL_LONE_KEEP, LIST),
+                                            strstr(SQL_LONE_KEEP, LAST), PARAMS, params);
+        batch->at_kept = manner == SAVE_SILENT ? NO_STATEMENT : at;
+    } else if (ok)
         pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_LONE_KEEP, PARAMS, params);
     else
         fault_no_memory(fault);

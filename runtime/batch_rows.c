@@ -402,8 +402,8 @@ static struct held *held_for(struct batch_rows *rows, struct slot *slot, const P
     return held;
 }
 
-static bool read_line(struct batch_rows *rows, struct slot *slot, const PGresult *result, int at,
-                      struct held *before, struct fault *fault)
+bool batch_rows_read_line(struct batch_rows *rows, struct slot *slot, const PGresult *result,
+                          int at, struct held *before, struct fault *fault)
 {
     struct held *held = held_for(rows, slot, result, at, before, fault);
     if (!held)
@@ -450,7 +450,7 @@ static bool read_load(struct batch_rows *rows, struct load *load, const PGresult
         if (!slot)
             return fault_set(fault, FAULT_DATABASE, "table %s gave a row that was not asked for",
                              load->table->name);
-        if (!read_line(rows, slot, result, at, slot->before, fault))
+        if (!batch_rows_read_line(rows, slot, result, at, slot->before, fault))
             return false;
     }
     return true;

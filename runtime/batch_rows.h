@@ -94,12 +94,34 @@ void batch_rows_add_saves(struct batch_rows *rows, struct pg_pipeline *pipeline,
  * nothing else: it may stand within a statement of n_params parameters. */
 bool batch_rows_saves_one(const struct batch_rows *rows, int n_params);
 
-/* Adds the statement with the UPDATE in it. sql has a WITH list, named from list on, and ends in a
- * SELECT without WHERE that gives one row. Without the row that was loaded it fails like the
- * others.
- */
-void batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipeline,
-                                const char *list, int n_params, const char *const *params);
+enum save_manner {
+    SAVE_SILENT,
+    SAVE_GIVES_BACK, /* its answer is the row as it stands now, as batch_rows_recall wants it */
+    SAVE_RECALLED,   /* the same, of a row that was recalled; and there may be no lease at all */
+};
+
+/* Adds the statement with the UPDATE in it. list is the text of a WITH list from its first name on,
+ * and an INSERT ... SELECT without WHERE of one row, which begins at last. Without the row that was
+ * loaded it fails like the others. Returns the statement's index. */
+int batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                               enum save_manner manner, const char *list, const char *last,
+                               int n_params, const char *const *params);
+
+/* ---- rows that are remembered over transactions: batch_rows_recall.c ---- */
+
+/* A text that is the same for the same question in another transaction, of the same description of
+ * the table. */
+void batch_rows_add_question(const struct batch_rows *rows, int slot, struct text *out);
+
+/* True if the slot, which has found its row, is all that was asked for, and the row is that one. */
+bool batch_rows_is_all(const struct batch_rows *rows, int slot);
+
+/* True if the text of some column of the slot's table depends on settings. */
+bool batch_rows_text_varies(const struct batch_rows *rows, int slot);
+
+/* The slot finds this row, without asking the database. */
+MUST_CHECK bool batch_rows_recall(struct batch_rows *rows, int slot, const PGresult *row,
+                                  struct fault *fault);
 
 /* False when memory ran out while statements were built: the pipeline must not be sent. */
 MUST_CHECK bool batch_rows_ok(const struct batch_rows *rows, struct fault *fault);

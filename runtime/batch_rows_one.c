@@ -29,7 +29,7 @@ void batch_rows_add_expect(struct text *sql)
 
 /* "WITH u AS (UPDATE ...) ", whose parameters follow n_before others. */
 static void add_one_sql(struct text *sql, const struct update *update, const char *version,
-                        int n_before)
+                        enum save_manner manner, int n_before)
 {
     const struct held *held = update->held;
     const uint64_t *assigned = update->assigned;
@@ -54,7 +54,14 @@ static void add_one_sql(struct text *sql, const struct update *update, const cha
     }
     if (version)
         text_addf(sql, " AND t.xmin = $%d::xid", param + 1);
-    text_add_chars(sql, " RETURNING 1) ");
+    if (manner == SAVE_RECALLED)
+        text_addf(sql, " AND t.ctid = $%d::tid AND NOT EXISTS (SELECT FROM @schema@.lease)",
+                  param + 2);
+    text_add_chars(sql,
+                   manner == SAVE_SILENT ? " RETURNING 1" : " RETURNING 0 AS none, t.ctid, t.xmin");
+    for (int c = 0; manner != SAVE_SILENT && c < table->n_columns; c++)
+        text_addf(sql, ", t.%s", table->columns[c].quoted);
+    text_add_chars(sql, ") ");
 }
 
 struct values {
@@ -81,11 +88,12 @@ static void add_one_values(struct values *values, const struct update *update, c
     values->n = n;
 }
 
-static void send_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
-                     const struct values *values)
+static int send_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                    const struct values *values)
 {
     rows->failed = rows->failed || rows->scratch.failed;
-    pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), values->n, values->params);
+    return pg_pipeline_add(pipeline, PG_PREPARED, text_chars(&rows->scratch), values->n,
+                           values->params);
 }
 
 void batch_rows_add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
@@ -95,7 +103,7 @@ void batch_rows_add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
     values.params[0] = "1";
     values.n = 1;
     add_one_values(&values, update, version);
-    add_one_sql(&rows->scratch, update, version, 1);
+    add_one_sql(&rows->scratch, update, version, SAVE_SILENT, 1);
     batch_rows_add_expect(&rows->scratch);
     text_add_chars(&rows->scratch, " FROM u");
     send_one(rows, pipeline, &values);
@@ -115,7 +123,7 @@ bool batch_rows_saves_one(const struct batch_rows *rows, int n_params)
     if (rows->n_updates < 1)
         return false;
     const struct held *held = rows->updates[0].held;
-    int n_most = n_params + held->n_id_columns + NARROW_COLUMNS_MAX + 1;
+    int n_most = n_params + held->n_id_columns + NARROW_COLUMNS_MAX + 2;
     for (int i = 1; i < rows->n_updates; i++)
         if (rows->updates[i].held != held || !held->merges)
             return false;
@@ -124,20 +132,30 @@ bool batch_rows_saves_one(const struct batch_rows *rows, int n_params)
                                held->merges ? held->assigned : rows->updates[0].assigned);
 }
 
-void batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipeline,
-                                const char *list, int n_params, const char *const *params)
+int batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipeline,
+                               enum save_manner manner, const char *list, const char *last,
+                               int n_params, const char *const *params)
 {
     struct update *first = &rows->updates[0];
     struct update update = first->held->merges ? batch_rows_all_of(first) : *first;
-    const char *version = batch_rows_version(update.held);
+    const struct held *held = update.held;
+    bool recalled = manner == SAVE_RECALLED;
+    const char *version = recalled ? held->row.xmin : batch_rows_version(held);
+    const char *gives = manner == SAVE_SILENT ? "" : "mark AS (";
     struct values values;
     memcpy(values.params, params, (size_t)n_params * sizeof *params);
     values.n = n_params;
     add_one_values(&values, &update, version);
-    add_one_sql(&rows->scratch, &update, version, n_params);
+    if (recalled)
+        values.params[values.n++] = held->ctid;
+    add_one_sql(&rows->scratch, &update, version, manner, n_params);
+    text_add_chars(&rows->scratch, ", ");
+    text_add(&rows->scratch, list, (size_t)(last - list));
     text_addf(&rows->scratch,
-              ", %s WHERE coalesce((SELECT true FROM u), "
+              "%s%s%s WHERE coalesce((SELECT true FROM u), "
               "@schema@.expect(0, 1, 'rows changed by somebody else') IS NULL)",
-              list);
-    send_one(rows, pipeline, &values);
+              *gives ? ", " : "", gives, last);
+    if (*gives)
+        text_add_chars(&rows->scratch, ") SELECT * FROM u");
+    return send_one(rows, pipeline, &values);
 }

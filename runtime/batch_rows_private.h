@@ -129,6 +129,12 @@ void batch_rows_add_param(struct text *sql, const struct column *column, int n);
 MUST_CHECK bool batch_rows_index(struct batch_rows *rows, struct held *held, const char *ctid);
 void batch_rows_unindex(struct batch_rows *rows, struct held *held);
 
+/* A line of an answer that has 0 or an ordinal, ctid, xmin and all columns is a row of the slot;
+ * see held_for. */
+MUST_CHECK bool batch_rows_read_line(struct batch_rows *rows, struct slot *slot,
+                                     const PGresult *result, int at, struct held *before,
+                                     struct fault *fault);
+
 /* Empties parameter text i for building. */
 void batch_rows_text(struct batch_rows *rows, int i);
 

@@ -1,5 +1,6 @@
 /* The scripts of a batch's members, one after the other, and what becomes of each member. */
 #include "batch_chain.h"
+#include "batch_early.h"
 #include "batch_keys.h"
 #include "batch_relock.h"
 #include "batch_state.h"
@@ -87,9 +88,13 @@ enum {
 };
 
 /* The script raised: again, if the activity has retries left. */
-static void member_fail(struct member *member, const struct fault *fault)
+static void member_fail(const struct batch *batch, struct member *member, const struct fault *fault)
 {
     struct execution *execution = member->execution;
+    if (batch->early) {
+        member_again(member, /* alone= */ false, /* delay_us= */ 0);
+        return;
+    }
     if (fault->kind != FAULT_SCRIPT ||
         execution->failures >= execution_activity(execution)->retries) {
         member_drop_for_fault(member, fault);
@@ -139,7 +144,7 @@ static bool end_member_well(struct batch *batch, struct member *member, struct f
         !script_vars(member->script, &vars, fault) || !stage_next(member, vars, output, fault)) {
         json_decref(output);
         json_decref(vars);
-        member_fail(member, fault);
+        member_fail(batch, member, fault);
         return true;
     }
     if (!batch_keep_changes(batch, member, fault)) {
@@ -147,7 +152,7 @@ static bool end_member_well(struct batch *batch, struct member *member, struct f
         member_drop_for_fault(member, fault);
         return true;
     }
-    if (execution_chain_continues(member->execution)) {
+    if (!batch->early && execution_chain_continues(member->execution)) {
         batch_chain_step(batch);
         return false;
     }
@@ -189,13 +194,18 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
                         struct fault *fault)
 {
     bool alone = batch_is_alone(batch);
+    if (batch->early && state != SCRIPT_ENDED) {
+        member_again(member, /* alone= */ false, /* delay_us= */ 0);
+        batch_end_running(batch);
+        return true;
+    }
     switch (state) {
     case SCRIPT_ENDED:
         if (!end_member_well(batch, member, fault))
             return false;
         break;
     case SCRIPT_BLOCKED: member_drop(member, STATUS_BLOCKED, "the guard said no"); break;
-    case SCRIPT_FAILED: member_fail(member, fault); break;
+    case SCRIPT_FAILED: member_fail(batch, member, fault); break;
     case SCRIPT_ASKS:
         if (script_request(member->script)->kind == REQUEST_TOKEN) {
             member->execution->plan->needs_lease = true;
@@ -310,7 +320,9 @@ void batch_run(struct batch *batch)
     }
     if (batch->failing && !batch_is_alone(batch))
         batch_again_one_by_one(batch, 0);
-    if (first_with(batch, FATE_KEPT))
+    if (batch->early)
+        batch_early_end(batch);
+    else if (first_with(batch, FATE_KEPT))
         batch_save(batch);
     else
         batch_leave(batch);

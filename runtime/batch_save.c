@@ -3,6 +3,7 @@
  * is the command tag COMMIT and nothing else: the commit of a failed transaction is answered by
  * ROLLBACK without an error.
  */
+#include "batch_early.h"
 #include "batch_events.h"
 #include "batch_instances.h"
 #include "batch_jobs.h"
@@ -167,7 +168,9 @@ static bool committed(const struct batch *batch, const struct pg_answer *answer)
 static void on_saved(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
-    if (!answer->connection_lost && answer->fault.kind) {
+    if (!answer->connection_lost && answer->fault.kind && batch->early) {
+        batch_early_failed(batch, answer);
+    } else if (!answer->connection_lost && answer->fault.kind) {
         batch_failed(batch, answer);
     } else if (answer->connection_lost && answer->nothing_sent) {
         batch_failed(batch, answer);
@@ -183,6 +186,7 @@ static void on_saved(struct pg_answer *answer, void *arg)
     } else if (answer->warned == batch->at_commit) {
         look_up(batch); /* a standby that did not confirm, a server in trouble: is it durable? */
     } else {
+        batch_early_committed(batch, answer);
         go_on_committed(batch);
     }
 }
@@ -217,9 +221,15 @@ void batch_add_mark(struct batch *batch)
 
 void batch_add_commit_checks(struct batch *batch)
 {
+    char waiting[24];
     const char *deadline[] = {batch->deadline};
     batch_add_plain(batch, CONSTRAINTS_TEXT);
-    pg_pipeline_add(batch->pipeline, PG_PREPARED, SQL_BATCH_IN_TIME, 1, deadline);
+    if (batch->early) {
+        snprintf(waiting, sizeof waiting, "%lld", (long long)batch_whole_ms(batch->waiting_us));
+        deadline[0] = waiting;
+    }
+    pg_pipeline_add(batch->pipeline, PG_PREPARED,
+                    batch->early ? SQL_BATCH_IN_TIME_EARLY : SQL_BATCH_IN_TIME, 1, deadline);
 }
 
 /* Sends what the pipeline holds, and COMMIT. */

@@ -85,9 +85,12 @@ struct batch {
     int64_t lost_us;     /* when the commit's answer was lost; 0 = it was not */
     int64_t waiting_us;  /* the smallest waiting timeout of the members */
     /* indexes of statements in the pipeline in flight */
-    int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask;
+    int at_begin, at_try, at_granted, at_look, at_jobs, at_instances, at_keys, at_commit, at_ask,
+        at_kept;                   /* gives the row that an execution by itself has saved */
+    int64_t read_us;               /* when that row was loaded */
     const struct table *ask_table; /* of the request under way */
     int ask_slot;
+    bool early;        /* its script runs before the locks are asked for: batch_early.h */
     bool opened_lone;  /* by sql/batch_open_lone.sql */
     bool limits_stand; /* those of batch_open.sql, unchanged */
     bool ran_sql;      /* a script's own: the session may not be as it was */
@@ -141,6 +144,10 @@ MUST_CHECK bool batch_keep_changes(struct batch *batch, struct member *member, s
 
 /* Adds BEGIN and the limits of a transaction; its deadline is published as so far off. */
 void batch_add_begin(struct batch *batch, const char *begin, int64_t publish_us);
+
+/* Adds BEGIN and sql/batch_open_early.sql. False if its locks are too many for that; then the
+ * pipeline must not be sent. */
+bool batch_add_early_open(struct batch *batch, bool text_varies);
 
 /* The row that proves the commit of batch->attempt. */
 void batch_add_mark(struct batch *batch);

@@ -4,6 +4,7 @@
  * is newer than the grant. Locks are tried; only a BATCH_WAIT waits, and loads in a second
  * pipeline.
  */
+#include "batch_early.h"
 #include "batch_instances.h"
 #include "batch_jobs.h"
 #include "batch_keys.h"
@@ -128,15 +129,21 @@ static bool add_tries(struct batch *batch, const struct transaction_limits *limi
     return ok && (!groups || add_groups(batch, fault));
 }
 
+static struct transaction_limits tell_limits(const struct batch *batch, char waiting[24],
+                                             char row_wait[24])
+{
+    int64_t row_wait_us = batch_row_wait_us(batch, batch->waiting_us);
+    return (struct transaction_limits){.waiting_ms =
+                                           number(waiting, batch_whole_ms(batch->waiting_us)),
+                                       .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),
+                                       .tag = batch->runtime->tag};
+}
+
 /* BEGIN, and what follows it. */
 static bool add_open(struct batch *batch, struct fault *fault)
 {
     char waiting[24], row_wait[24];
-    int64_t row_wait_us = batch_row_wait_us(batch, batch->waiting_us);
-    const struct transaction_limits limits = {
-        .waiting_ms = number(waiting, batch_whole_ms(batch->waiting_us)),
-        .row_wait_ms = number(row_wait, batch_whole_ms(row_wait_us)),
-        .tag = batch->runtime->tag};
+    const struct transaction_limits limits = tell_limits(batch, waiting, row_wait);
     batch->at_try = batch->at_look = NO_STATEMENT;
     batch_add_plain(batch, BEGIN_TEXT);
     batch->opened_lone = batch_is_alone(batch) &&
@@ -146,6 +153,15 @@ static bool add_open(struct batch *batch, struct fault *fault)
     batch->at_granted = batch->at_begin;
     batch->limits_stand = true;
     return ok;
+}
+
+bool batch_add_early_open(struct batch *batch, bool text_varies)
+{
+    char waiting[24], row_wait[24];
+    const struct transaction_limits limits = tell_limits(batch, waiting, row_wait);
+    batch_add_plain(batch, BEGIN_TEXT);
+    return key_tries_add_early(batch->members->execution->locks, &limits, text_varies,
+                               batch->pipeline);
 }
 
 static bool want_rows(struct batch *batch, struct member *member, struct fault *fault)
@@ -446,6 +462,8 @@ void batch_take(struct batch *batch)
     int64_t budget_us =
         waits ? scheduler_wait_budget_us(batch->runtime->scheduler, batch->members->execution) : 0;
     int64_t limit_us = budget_us + batch->waiting_us;
+    if (!waits && batch_early_takes(batch))
+        return;
     pg_pipeline_clear(batch->pipeline);
     if (waits ? !add_wait(batch, budget_us, &fault) : !add_open(batch, &fault)) {
         give_up(batch, &fault);

@@ -52,6 +52,11 @@ enum {
     OPEN_GRANTED, /* only of an execution by itself */
 };
 
+/* The same for one whose script has run already: sql/batch_open_early.sql, which fails without its
+ * locks. text_varies: the text of a value that is saved or given back depends on settings. */
+bool key_tries_add_early(const struct lock_set *set, const struct transaction_limits *limits,
+                         bool text_varies, struct pg_pipeline *pipeline);
+
 /* Keys that were refused, sorted. With any shared one, no exclusive one was tried. */
 struct key_refusals {
     int64_t *shared, *exclusive;

@@ -20,6 +20,7 @@
 #include "presence.h"
 #include "recorder.h"
 #include "retention.h"
+#include "row_memory.h"
 #include "runtime_inquiry.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
@@ -55,6 +56,7 @@ struct runtime_options runtime_default_options(void)
         .batch_members_max = 128,
         .batch_share_least = 64, /* smaller ones cost more than they gain by running side by side */
         .batch_linger_us = 5 * 1000,
+        .row_memory_us = 1000 * 1000,
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
         .lease_poll_us = 1000 * 1000,
@@ -102,6 +104,7 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
            lease_bell_new(runtime, &runtime->lease_bell, fault) &&
            lease_sweep_new(runtime, &runtime->lease_sweep, fault) &&
            lock_names_new(runtime, &runtime->lock_names, fault) &&
+           row_memory_new(&runtime->row_memory, fault) &&
            lock_table_new(runtime, &runtime->lock_table, fault);
 }
 
@@ -194,6 +197,7 @@ void runtime_free(struct runtime *runtime)
     lease_bell_free(runtime->lease_bell);
     lease_sweep_free(runtime->lease_sweep);
     lock_names_free(runtime->lock_names);
+    row_memory_free(runtime->row_memory);
     lock_table_free(runtime->lock_table);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);

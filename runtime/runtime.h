@@ -28,6 +28,8 @@ struct runtime_options {
     int batch_share_least; /* it leaves some of those that are ready to other connections above that
                             */
     int64_t batch_linger_us; /* much fewer than in the last batch wait so long for one under way */
+    int64_t row_memory_us;   /* a row that was loaded so long ago is not assumed to stand: see
+                                batch_early.h; 0 = none ever is */
     /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
      * server's lock table */
     int batch_entries_max;
@@ -42,8 +44,8 @@ struct runtime_options {
     bool unnamed_only;        /* no prepared statements: for poolers that lose them */
 };
 
-/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1024 entries, 5 s, 1 s, 1000 leases, 10
- * s, 32 MiB, 5 s. */
+/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1 s, 1024 entries, 5 s, 1 s, 1000 leases,
+ * 10 s, 32 MiB, 5 s. */
 struct runtime_options runtime_default_options(void);
 
 /* *out is yours to runtime_free. Connects to nothing yet. */
@@ -247,7 +249,9 @@ struct runtime_figures {
     int64_t n_batches;            /* transactions that committed */
     int64_t n_members;            /* executions that they carried */
     int64_t sizes[RUNTIME_SIZES]; /* transactions with up to 1, 2, 4, ... of them, and more */
-    int64_t n_attempts; /* runs of activities, also those that were refused or taken back */
+    int64_t n_attempts;     /* runs of activities, also those that were refused or taken back */
+    int64_t n_early;        /* executions whose script ran before its locks: batch_early.h */
+    int64_t n_early_missed; /* of such scripts, those that had to run again */
     int pool_open;
     int pool_free;
     int pool_max;

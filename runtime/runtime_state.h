@@ -27,6 +27,7 @@ struct workflow_loader;
 struct definition_watch;
 struct lock_names;
 struct lock_table;
+struct row_memory;
 struct batch;
 struct script_place;
 
@@ -56,6 +57,7 @@ struct runtime {
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
     struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */
+    struct row_memory *row_memory;   /* of executions by themselves: batch_early.h */
     struct lease_bell *lease_bell;   /* tells and hears that a lease has ended */
     struct lease_sweep *lease_sweep; /* removes expired leases */
     struct uuid_source uuids;

@@ -23,6 +23,8 @@ struct activity_plan {
     bool spreads;                    /* learnt, anew each time: see batch_rows_take_spread */
     bool needs_alone;                /* learnt: its script wants a transaction of its own */
     bool needs_lease;                /* learnt: its script asks for lock.token */
+    int n_early_missed;              /* in a row: see batch_early.h */
+    int64_t early_from_us;           /* none runs early before that */
 };
 
 /* True if it holds its locks by a lease, over several transactions. */

@@ -127,6 +127,13 @@ static void add_executions(struct text *out, const struct runtime_figures *figur
     add_one(out, "batch_members_total", "counter", "Executions in them.",
             (double)figures->n_members);
     add_sizes(out, figures);
+    add_one(out, "early_executions_total", "counter",
+            "Executions by themselves whose script ran before their locks were asked for.",
+            (double)figures->n_early);
+    add_one(out, "early_missed_total", "counter",
+            "Scripts that ran so and then had to run again: a lock was held, the row was another, "
+            "or the script wanted more.",
+            (double)figures->n_early_missed);
     add_one(out, "execution_attempts_total", "counter",
             "Runs of activities of runs that were answered: more than there were activities, where "
             "conflicts and errors of the database were met by running again.",

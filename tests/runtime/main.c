@@ -13,6 +13,7 @@ static const struct {
     {"batch", batch_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},
+    {"early", early_tests},
     {"definition_publish", definition_publish_tests},
     {"definition_refresh", definition_refresh_tests},
     {"definition_reload", definition_reload_tests},

@@ -8,6 +8,7 @@ int batch_tests(void);
 int chain_tests(void);
 int memory_tests(void);
 int decimal_tests(void);
+int early_tests(void);
 int definition_hosts_tests(void);
 int definition_publish_tests(void);
 int definition_refresh_tests(void);
