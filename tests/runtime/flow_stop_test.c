@@ -176,8 +176,11 @@ static void those_who_stand_aside(void **state)
     struct host *one = start(state);
     struct runtime_options options = runtime_fixture_options(fixture);
     struct host *two = host_start(fixture, &options);
-    const char yaml[] = FLOW STEP("a", "{\"counter\", input.id}", FLOW_TO("b")) "  b: {script: "
-                                                                                "sleep(0.8)}\n";
+    const char yaml[] = FLOW STEP("a", "{\"counter\", input.id}",
+                                  FLOW_TO("b")) "  b:\n"
+                                                "    script: |\n"
+                                                "      while sql('select n from far where id = "
+                                                "9')[1].n == 0 do sleep(0.02) end\n";
     host_submit_keyed(one, host_publish(one, yaml), "{\"id\":1}", "k", &first);
     turn_until(state, fixture->sql, "SELECT count(*) FROM latchkey.instance");
     host_submit_keyed(two, host_publish(two, yaml), "{\"id\":1}", "k", &second);
@@ -185,6 +188,7 @@ static void those_who_stand_aside(void **state)
     assert_false(second.told);
     host_stop(two);
     assert_outcome(&second, STATUS_FAILED, "the host stopped");
+    fixture_exec(fixture->sql, "UPDATE far SET n = 1 WHERE id = 9");
     runtime_fixture_wait(fixture);
     assert_outcome(&first, STATUS_COMPLETED, "");
     host_stop(one);
