@@ -367,19 +367,21 @@ static void who_lost_the_instance_cannot_save(void **state)
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
     struct host *host = start(state);
+    fixture_exec(fixture->sql, "CREATE TABLE gate (is_open boolean)");
     struct workflow *workflow = host_publish(
         host, FLOW FLOW_ADD("a", "1", FLOW_TO("b")) "  b:\n"
                                                     "    script: |\n"
-                                                    "      sleep(0.5)\n"
+                                                    "      while #sql('select from gate') == 0 do\n"
+                                                    "        sleep(0.02)\n"
+                                                    "      end\n"
                                                     "      data.row.n = data.row.n + 10\n");
     host_submit(host, workflow, "{\"id\":1}", &outcome);
-    for (int i = 0; i < 100 && fixture_int(fixture->sql, "SELECT count(*) FROM latchkey.instance "
-                                                         "WHERE status = 'running'") == 0;
-         i++)
-        runtime_fixture_turn(fixture, 20);
+    runtime_fixture_until(fixture,
+                          "SELECT count(*) FROM latchkey.instance WHERE status = 'running'", 1);
     runtime_fixture_turn(fixture, 100);
     fixture_exec(fixture->sql, "UPDATE latchkey.instance SET state_version = state_version + 1, "
                                "process = '01234567-89ab-7cde-8f01-23456789abcd'");
+    fixture_exec(fixture->sql, "INSERT INTO gate VALUES (true)");
     runtime_fixture_wait(fixture);
     assert_outcome(&outcome, STATUS_BLOCKED, "the instance was taken over: it is running");
     assert_sql_int(fixture, "SELECT n FROM counter WHERE id = 1", 1);

@@ -141,12 +141,34 @@ static void a_host_that_drains_gives_back_what_it_has_not_begun(void **state)
     host_stop(host);
 }
 
+/* A claim judges who is dead, so it waits for its connection only for a part of the time of
+ * ownership. One that comes later is there for the next claim. */
+static void a_claim_whose_connection_came_too_late_is_made_again(void **state)
+{
+    char slowly[FIXTURE_CONNINFO_BYTES + 64];
+    struct outcome outcome;
+    struct host *host = start(state);
+    struct runtime_options options = runtime_fixture_options(*state);
+    host_enqueue(host, host_publish(host, counting), "{\"id\":1}", 0, &outcome);
+    runtime_fixture_wait(*state);
+    snprintf(slowly, sizeof slowly, "%s options='-c post_auth_delay=1'", options.conninfo);
+    options.conninfo = slowly;
+    options.ownership_us = 1000 * 1000; /* the claim waits for an eighth */
+    struct host *late = host_start(*state, &options);
+    work(late, 64);
+    runtime_fixture_until(*state, "SELECT count(*) FROM latchkey.job", 0);
+    assert_sql_int(*state, "SELECT n FROM counter WHERE id = 1", 1);
+    host_stop(late);
+    host_stop(host);
+}
+
 int job_claim_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_jobs_of_one_claim_run_in_their_order),
         cmocka_unit_test(what_was_claimed_ahead_is_given_back_when_it_takes_long),
         cmocka_unit_test(a_host_that_drains_gives_back_what_it_has_not_begun),
+        cmocka_unit_test(a_claim_whose_connection_came_too_late_is_made_again),
     };
     return cmocka_run_group_tests_name("job_claim", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);

@@ -96,6 +96,19 @@ static void it_waits_again_when_the_connection_is_lost_while_it_waits(void **sta
     pg_proxy_stop(proxy);
 }
 
+/* What is to be met while it runs waits until the gate is open. */
+static void build_gate(struct stage *stage)
+{
+    fixture_exec(stage->conn, "CREATE TABLE gate (is_open boolean)");
+}
+
+static void open_gate(struct stage *stage)
+{
+    fixture_exec(stage->conn, "INSERT INTO gate VALUES (true)");
+}
+
+#define UNTIL_OPEN "pg_sleep(CASE WHEN EXISTS (SELECT FROM gate) THEN 0 ELSE 20 END)"
+
 static const char TERMINATE[] =
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname ="
     " current_database() AND application_name LIKE 'latchkey % until %'";
@@ -105,13 +118,17 @@ static void an_operator_s_termination_makes_it_run_again(void **state)
     struct stage *stage = *state;
     struct peer peer;
     struct ending ending;
-    struct recipe recipe = {.script = "data.row.value = data.row.value + 1 sleep(0.4)"};
+    struct recipe recipe = {.script = "data.row.value = data.row.value + 1"
+                                      " while #sql(\"select from gate\") == 0 do sleep(0.02) end",
+                            .waiting = "30s"};
+    build_gate(stage);
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
     peer_turn_until_held(&peer, stage->conn, "message/1");
     peer_turn_for(&peer, 50);
     assert_int_equal(fixture_int(stage->conn, TERMINATE), 1);
+    open_gate(stage);
     peer_finish(&peer, 10 * 1000);
     assert_int_equal(ending.status, STATUS_COMPLETED);
     assert_int_equal(ending.attempts, 2);
@@ -126,7 +143,9 @@ static void an_operator_s_cancellation_makes_it_run_again(void **state)
     struct peer peer;
     struct ending ending;
     struct recipe recipe = {.script = "data.row.value = data.row.value + 1"
-                                      " sql(\"select 1 as n from pg_sleep(0.4)\")"};
+                                      " sql(\"select 1 as n from " UNTIL_OPEN "\")",
+                            .waiting = "30s"};
+    build_gate(stage);
     peer_open(&peer, stage->conninfo, NULL);
     struct workflow *workflow = peer_publish(&peer, &recipe);
     peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
@@ -134,6 +153,7 @@ static void an_operator_s_cancellation_makes_it_run_again(void **state)
                          "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
                          " AND datname = current_database()",
                          5000);
+    open_gate(stage); /* for the next one: this one sleeps */
     fixture_exec(stage->conn, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE"
                               " wait_event = 'PgSleep' AND datname = current_database()");
     peer_finish(&peer, 10 * 1000);
@@ -149,10 +169,11 @@ static void all_members_of_a_terminated_batch_run_again(void **state)
     struct stage *stage = *state;
     struct peer peer;
     struct ending endings[N];
-    struct recipe recipe = {0};
+    struct recipe recipe = {.waiting = "30s"};
+    build_gate(stage);
     fixture_exec(stage->conn,
                  "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
-                 " 'BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END';"
+                 " 'BEGIN PERFORM " UNTIL_OPEN "; RETURN NEW; END';"
                  "CREATE TRIGGER slowly BEFORE UPDATE ON counter FOR EACH ROW WHEN (NEW.id = 3)"
                  " EXECUTE FUNCTION slowly()");
     peer_open(&peer, stage->conninfo, NULL);
@@ -164,6 +185,7 @@ static void all_members_of_a_terminated_batch_run_again(void **state)
                          "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
                          " AND datname = current_database()",
                          5000);
+    open_gate(stage);
     assert_in_range(fixture_int(stage->conn, TERMINATE), 1, 3);
     peer_finish(&peer, 20 * 1000);
     for (int i = 0; i < N; i++) {

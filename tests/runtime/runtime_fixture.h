@@ -94,7 +94,8 @@ void host_enqueue_keyed(struct host *host, struct workflow *workflow, const char
 /* The host takes background work from now on, looking after timers and silent hosts often. */
 void host_work(struct host *host);
 
-/* Turns the loop until sql's single value is this; fails after 20 s. */
+/* Turns the loop until sql's single value is this; fails after a minute. One look decides: what is
+ * seen may be over a moment later. */
 void runtime_fixture_until(struct runtime_fixture *fixture, const char *sql, int64_t expected);
 
 /* Publishes, submits one and waits. */

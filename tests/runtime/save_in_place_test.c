@@ -35,6 +35,8 @@ enum {
 #define BY_ID(n) "id: " #n
 #define BY_TWO(n) "a: " #n ", b: -" #n
 #define THREE(lines, script) THREE_OF(BY_ID, lines, script)
+/* It is in no batch with others, and waits for a row for as long as it may. */
+#define PATIENT "    auto-commit-changes: false\n"
 #define COUNT "data.x.n = data.x.n + 1; data.y.n = data.y.n + 1; data.z.n = data.z.n + 1"
 
 /* A row by one execution, under a lock of its own. */
@@ -90,7 +92,7 @@ static void a_row_that_somebody_changes_meanwhile_is_not_overwritten(void **stat
     struct host *host = start(state, ITEM ROWS);
     run_three(host, THREE("", COUNT));
     fixture_exec(other, "BEGIN; UPDATE item SET n = n + 100 WHERE id = 2");
-    host_submit(host, host_publish(host, THREE("", COUNT)), "{\"id\":1}", &outcome);
+    host_submit(host, host_publish(host, THREE(PATIENT, COUNT)), "{\"id\":1}", &outcome);
     turn_until_somebody_waits(fixture);
     fixture_exec(other, "COMMIT");
     runtime_fixture_wait(fixture);
@@ -110,7 +112,7 @@ static void a_row_that_is_deleted_meanwhile_is_missing(void **state)
     struct host *host = start(state, ITEM ROWS);
     run_three(host, THREE("", COUNT));
     fixture_exec(other, "BEGIN; DELETE FROM item WHERE id = 2");
-    host_submit(host, host_publish(host, THREE("", COUNT)), "{\"id\":1}", &outcome);
+    host_submit(host, host_publish(host, THREE(PATIENT, COUNT)), "{\"id\":1}", &outcome);
     turn_until_somebody_waits(fixture);
     fixture_exec(other, "COMMIT");
     runtime_fixture_wait(fixture);
@@ -153,7 +155,7 @@ static void with_overwrite_the_last_writer_of_several_rows_wins(void **state)
 {
     struct runtime_fixture *fixture = *state;
     struct outcome outcome;
-    const char *yaml = THREE("    on-conflict: overwrite\n", COUNT);
+    const char *yaml = THREE(PATIENT "    on-conflict: overwrite\n", COUNT);
     PGconn *other = fixture_connect(fixture->conninfo);
     struct host *host = start(state, ITEM ROWS);
     run_three(host, yaml);
@@ -210,9 +212,9 @@ static void rows_are_locked_in_the_order_of_their_keys(void **state)
         ITEM "INSERT INTO item (id) SELECT g FROM generate_series(3000, 1, -1) g; ANALYZE item",
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-        assert_locked_in_key_order(state, tables[i], "id", THREE("", COUNT));
+        assert_locked_in_key_order(state, tables[i], "id", THREE(PATIENT, COUNT));
         assert_locked_in_key_order(state, tables[i], "id",
-                                   THREE("    on-conflict: overwrite\n", COUNT));
+                                   THREE(PATIENT "    on-conflict: overwrite\n", COUNT));
     }
 }
 
@@ -231,7 +233,7 @@ static void an_index_in_another_order_changes_nothing(void **state)
         PAIR PAIRS "ANALYZE item",
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        assert_locked_in_key_order(state, tables[i], "a", THREE_OF(BY_TWO, "", COUNT));
+        assert_locked_in_key_order(state, tables[i], "a", THREE_OF(BY_TWO, PATIENT, COUNT));
 }
 
 /* What the session would rather do is not asked. */
@@ -247,7 +249,7 @@ static void settings_of_the_planner_change_no_order(void **state)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         fixture_execf(fixture->sql, "ALTER DATABASE %s SET %s = off", name, settings[i]);
         assert_locked_in_key_order(state, PAIR "ANALYZE item;" PAIRS, "a",
-                                   THREE_OF(BY_TWO, "", COUNT));
+                                   THREE_OF(BY_TWO, PATIENT, COUNT));
         fixture_execf(fixture->sql, "ALTER DATABASE %s RESET %s", name, settings[i]);
     }
     fixture_execf(fixture->sql, "ALTER DATABASE %s RESET jit", name);

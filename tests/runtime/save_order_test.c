@@ -36,6 +36,7 @@ static void an_index_in_the_order_of_a_collation_changes_no_order(void **state)
                            "start: go\n"
                            "activities:\n"
                            "  go:\n"
+                           "    auto-commit-changes: false\n" /* so that its wait lasts */
                            "    script: data.x.n = 1; data.y.n = 1; data.z.n = 1\n");
     host_submit(host, workflow, "{}", &outcome);
     runtime_fixture_until(fixture,

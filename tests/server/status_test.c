@@ -26,6 +26,8 @@
     "    enable-exclusive-lock: true\n"                                                            \
     "    lock-context: '{\"message\", 7}'\n"
 
+/* It is in no batch with others, and waits for a row for as long as it may. */
+#define PATIENT "    auto-commit-changes: false\n"
 #define ADD "    script: data.message.read = data.message.read + 1\n"
 
 static void run_file(struct program *program, const char *yaml)
@@ -118,7 +120,7 @@ static void conflict_exits_1(void **state)
 {
     struct message_database *database = *state;
     struct program program;
-    char *file = program_file(HEAD "    on-conflict: fail\n" ADD);
+    char *file = program_file(HEAD PATIENT "    on-conflict: fail\n" ADD);
     PGconn *watcher = fixture_connect(database->conninfo);
     fixture_exec(database->conn, "BEGIN; UPDATE message SET read = 10 WHERE id = 7");
     program_start(&program, (const char *const[]){"run", file, "--json", NULL});
@@ -176,7 +178,8 @@ static void unknown_exits_75(void **state)
     struct program program;
     struct pg_proxy *proxy;
     struct fault fault;
-    char *file = program_file(HEAD "    waiting-timeout: 12s\n    acquire-timeout: 1s\n" ADD);
+    char *file =
+        program_file(HEAD PATIENT "    waiting-timeout: 12s\n    acquire-timeout: 1s\n" ADD);
     PGconn *watcher = fixture_connect(database->conninfo);
     assert_true(pg_proxy_start(database->conninfo, &proxy, &fault));
     fixture_exec(database->conn, "BEGIN; SELECT FROM message WHERE id = 7 FOR UPDATE");
