@@ -27,7 +27,8 @@ struct runtime_options {
     int batch_members_max;  /* executions of one transaction */
     int batch_share_least; /* it leaves some of those that are ready to other connections above that
                             */
-    int64_t batch_linger_us; /* much fewer than in the last batch wait so long for one under way */
+    int64_t batch_linger_us; /* who had better wait for company waits so long: see pace.h */
+    const char *schedstat;   /* kept; NULL: the kernel's, see crowding.h */
     int64_t row_memory_us;   /* a row that was loaded so long ago is not assumed to stand: see
                                 batch_early.h; 0 = none ever is */
     /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
@@ -252,6 +253,7 @@ struct runtime_figures {
     int64_t n_attempts;     /* runs of activities, also those that were refused or taken back */
     int64_t n_early;        /* executions whose script ran before its locks: batch_early.h */
     int64_t n_early_missed; /* of such scripts, those that had to run again */
+    bool crowded;           /* this machine is short of processors: see crowding.h */
     int pool_open;
     int pool_free;
     int pool_max;

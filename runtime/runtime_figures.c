@@ -72,6 +72,7 @@ static void read_lines(const struct runtime *runtime, struct runtime_figures *ou
 void runtime_read_figures(const struct runtime *runtime, struct runtime_figures *out)
 {
     *out = runtime->figures;
+    out->crowded = scheduler_is_crowded(runtime->scheduler);
     out->pool_open = pg_pool_n_open(runtime->pool);
     out->pool_free = pg_pool_n_free(runtime->pool);
     out->pool_max = pg_pool_max(runtime->pool);

@@ -5,6 +5,7 @@
 #include "contention.h"
 #include "lease_bell.h"
 #include "lease_sweep.h"
+#include "pace.h"
 #include "pg_fault.h"
 #include "runtime_state.h"
 #include "wait_lengths.h"
@@ -14,9 +15,6 @@
 #include <string.h>
 
 enum {
-    PLAIN_BATCHES_MAX =
-        2,            /* the server works on one while we do on the other; more make them smaller */
-    MUCH_SMALLER = 4, /* a batch is, with less than a quarter of the members of the last */
     POLL_FIRST_US = 1000,
     POLL_MAX_US = 10 * 1000,
     WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
@@ -39,9 +37,8 @@ struct scheduler {
     int running[3]; /* batches by kind, from their request for a connection on */
     int pending[3]; /* of them, those whose connection has not come */
     int limits[3];
-    int n_leases;            /* that executions of this host hold */
-    int last_size;           /* members of the last plain batch */
-    int64_t linger_until_us; /* 0: nobody lingers */
+    int n_leases;     /* that executions of this host hold */
+    struct pace pace; /* of plain batches */
     struct contention contention;
     struct wait_lengths waits;
     struct fault away; /* the last failure to get a connection */
@@ -64,7 +61,7 @@ static void leave_line(struct scheduler *scheduler, struct execution *execution)
         return;
     TAILQ_REMOVE(&scheduler->lines[execution->line], execution, link);
     if (--scheduler->lengths[execution->line] == 0 && execution->line == READY_PLAIN)
-        scheduler->linger_until_us = 0; /* who comes next lingers anew */
+        pace_emptied(&scheduler->pace);
     execution->line = READY_NOWHERE;
 }
 
@@ -80,6 +77,11 @@ static void enter_line(struct scheduler *scheduler, struct execution *execution,
     scheduler->lengths[line]++;
     if (line != READY_DELAYED && line != READY_LEASED)
         go_soon(scheduler);
+}
+
+bool scheduler_is_crowded(const struct scheduler *scheduler)
+{
+    return scheduler->pace.crowding.crowded;
 }
 
 int scheduler_n_in_line(const struct scheduler *scheduler, enum ready_line line)
@@ -254,8 +256,7 @@ static void fill_plain(struct scheduler *scheduler, struct batch *batch)
         take(scheduler, batch, execution);
     for (int i = 0, n_heads = batch_n_members(batch); i < n_heads; i++)
         fill_behind(scheduler, batch, batch_member(batch, i), /* covered_by= */ NULL);
-    scheduler->last_size = batch_n_members(batch);
-    scheduler->linger_until_us = 0;
+    pace_began(&scheduler->pace, batch_n_members(batch));
 }
 
 /* The head that had the fewest turns at a waiter connection; of those the oldest. */
@@ -482,22 +483,14 @@ static void note_away(struct scheduler *scheduler, const struct fault *fault)
     event_add(scheduler->go, &pause);
 }
 
-/* A transaction costs the server about as much as thirty executions in it: the few that were
- * refused before would have one for themselves. They wait a little for a batch that ends, and go
- * with what comes then. */
 static bool lingers(struct scheduler *scheduler)
 {
-    if (scheduler->running[BATCH_PLAIN] == 0 ||
-        scheduler->lengths[READY_PLAIN] * MUCH_SMALLER >= scheduler->last_size)
-        return false;
-    int64_t now_us = clock_monotonic_us();
-    if (!scheduler->linger_until_us)
-        scheduler->linger_until_us = now_us + scheduler->runtime->options.batch_linger_us;
-    if (now_us >= scheduler->linger_until_us)
-        return false;
-    struct timeval rest = clock_timeval_us(scheduler->linger_until_us - now_us);
-    event_add(scheduler->go, &rest);
-    return true;
+    int64_t rest_us = pace_linger_us(&scheduler->pace, scheduler->lengths[READY_PLAIN],
+                                     scheduler->running[BATCH_PLAIN], clock_monotonic_us());
+    struct timeval rest = clock_timeval_us(rest_us);
+    if (rest_us > 0)
+        event_add(scheduler->go, &rest);
+    return rest_us > 0;
 }
 
 /* How many batches of one execution each are wanted. */
@@ -541,6 +534,7 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (scheduler->runtime->stopping)
         return;
+    scheduler->limits[BATCH_PLAIN] = pace_batches(&scheduler->pace, clock_monotonic_us());
     start_batches(scheduler, BATCH_WAIT);
     start_batches(scheduler, BATCH_ALONE);
     start_batches(scheduler, BATCH_PLAIN);
@@ -550,6 +544,8 @@ void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,
                            const struct fault *fault)
 {
     scheduler->running[kind]--;
+    if (kind == BATCH_PLAIN)
+        pace_ended(&scheduler->pace, scheduler->lengths[READY_PLAIN]);
     if (fault) {
         scheduler->pending[kind]--;
         note_away(scheduler, fault);
@@ -571,8 +567,7 @@ bool scheduler_new(struct runtime *runtime, struct scheduler **out, struct fault
         TAILQ_INIT(&scheduler->lines[i]);
     int n_ordinary = runtime->options.pool_size - 1, n_waiters = runtime->options.waiters;
     int n_alone = n_ordinary - n_waiters - 1;
-    scheduler->limits[BATCH_PLAIN] =
-        n_ordinary < PLAIN_BATCHES_MAX ? n_ordinary : PLAIN_BATCHES_MAX;
+    pace_open(&scheduler->pace, &runtime->options, n_ordinary);
     scheduler->limits[BATCH_ALONE] = n_alone > 1 ? n_alone : 1;
     scheduler->limits[BATCH_WAIT] = n_waiters;
     scheduler->go = event_new(runtime->base, -1, 0, on_go, scheduler);
@@ -593,6 +588,7 @@ void scheduler_free(struct scheduler *scheduler)
         return;
     assert(scheduler->runtime->n_running == 0);
     contention_done(&scheduler->contention);
+    pace_close(&scheduler->pace);
     if (scheduler->go)
         event_free(scheduler->go);
     lock_queue_free(scheduler->queue);

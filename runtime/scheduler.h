@@ -60,6 +60,9 @@ void scheduler_lease_ended(struct scheduler *scheduler);
 /* How many stand in a line. */
 int scheduler_n_in_line(const struct scheduler *scheduler, enum ready_line line);
 
+/* True while this machine is short of processors: see crowding.h. */
+bool scheduler_is_crowded(const struct scheduler *scheduler);
+
 /* How long a BATCH_WAIT may wait now. */
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
                                  const struct execution *execution);

@@ -171,6 +171,8 @@ void http_metrics(struct http_exchange *exchange)
     add_queue(&out, &figures);
     add_lock_table(&out, &figures);
     add_jobs(&out, http_server_figures(server));
+    add_one(&out, "processors_short", "gauge",
+            "1 while the host waits for a processor much longer than it runs.", figures.crowded);
     add_one(&out, "pool_connections_open", "gauge", "Connections to the database.",
             figures.pool_open);
     add_one(&out, "pool_connections_max", "gauge", "How many there may be.", figures.pool_max);

@@ -26,6 +26,7 @@ static const struct {
     {"lock_peek", lock_peek_tests},
     {"idempotency", idempotency_tests},
     {"outcome", outcome_tests},
+    {"pace", pace_tests},
     {"plain_input", plain_input_tests},
     {"retention", retention_tests},
     {"row", row_tests},

@@ -22,6 +22,7 @@ int load_tests(void);
 int lock_peek_tests(void);
 int grant_tests(void);
 int outcome_tests(void);
+int pace_tests(void);
 int plain_input_tests(void);
 int retention_tests(void);
 int row_tests(void);

@@ -1,0 +1,60 @@
+#include "pace.h"
+
+enum {
+    BATCHES_MAX = 2,  /* the server works on one while we do on the other; more make them smaller */
+    MUCH_SMALLER = 4, /* a batch is, with less than a quarter of the members of the last */
+    WORTH_MEMBERS = 32, /* about what a transaction costs: fewer do not wait to share one */
+};
+
+void pace_open(struct pace *pace, const struct runtime_options *options, int connections)
+{
+    *pace = (struct pace){.options = options, .connections = connections};
+    crowding_open(&pace->crowding, options->schedstat);
+}
+
+void pace_close(struct pace *pace)
+{
+    crowding_close(&pace->crowding);
+}
+
+int pace_batches(struct pace *pace, int64_t now_us)
+{
+    if (crowding_is(&pace->crowding, now_us))
+        return 1;
+    return pace->connections < BATCHES_MAX ? pace->connections : BATCHES_MAX;
+}
+
+/* With a batch under way, the few that were refused before would have a transaction for themselves.
+ */
+static bool more_would_help(const struct pace *pace, int n_ready, int n_running)
+{
+    if (n_running > 0 && n_ready * MUCH_SMALLER < pace->last_size)
+        return true;
+    return pace->crowding.crowded && n_ready < pace->expected && pace->expected >= WORTH_MEMBERS;
+}
+
+int64_t pace_linger_us(struct pace *pace, int n_ready, int n_running, int64_t now_us)
+{
+    if (!more_would_help(pace, n_ready, n_running))
+        return 0;
+    if (!pace->linger_until_us)
+        pace->linger_until_us = now_us + pace->options->batch_linger_us;
+    return now_us < pace->linger_until_us ? pace->linger_until_us - now_us : 0;
+}
+
+void pace_began(struct pace *pace, int n_members)
+{
+    pace->last_size = n_members;
+    pace->linger_until_us = 0;
+}
+
+void pace_ended(struct pace *pace, int n_ready)
+{
+    int most = pace->options->batch_members_max;
+    pace->expected = n_ready < most - pace->last_size ? n_ready + pace->last_size : most;
+}
+
+void pace_emptied(struct pace *pace)
+{
+    pace->linger_until_us = 0; /* who comes next lingers anew */
+}

@@ -1,0 +1,35 @@
+/*
+ * When the next plain batch begins, and how many run at a time.
+ *
+ * A transaction costs the server about as much as thirty executions in it. With processors to spare
+ * several batches at a time use them: the server works on one while the process works on another.
+ * Without, they only make each other smaller and dearer: then there is one at a time, and it waits
+ * a little for those that the last one answered, who often come back.
+ */
+#pragma once
+#include "crowding.h"
+#include "runtime.h"
+
+struct pace {
+    const struct runtime_options *options;
+    int connections; /* no more batches at a time than these */
+    struct crowding crowding;
+    int last_size;           /* members of the last batch */
+    int expected;            /* that stood ready when the last batch ended, and its own */
+    int64_t linger_until_us; /* 0: nobody lingers */
+};
+
+/* options are kept. */
+void pace_open(struct pace *pace, const struct runtime_options *options, int connections);
+void pace_close(struct pace *pace);
+
+/* How many may run now, those that do among them. */
+int pace_batches(struct pace *pace, int64_t now_us);
+
+/* How long those that stand ready had better wait for more; 0 = not at all. */
+int64_t pace_linger_us(struct pace *pace, int n_ready, int n_running, int64_t now_us);
+
+/* A batch has taken so many; one has ended while so many stand ready; nobody stands ready. */
+void pace_began(struct pace *pace, int n_members);
+void pace_ended(struct pace *pace, int n_ready);
+void pace_emptied(struct pace *pace);
