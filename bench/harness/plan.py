@@ -42,8 +42,9 @@ class Plan:
         for load, variants in loads.items():
             for variant in variants:
                 self.add(variant, load)
-        self.add("alone by hand", "hot")
-        self.add("alone", "hot")
+        for load in ("hot", "spread"):
+            self.add("alone by hand", load)
+            self.add("alone", load)
 
     def add(self, variant: str, load_name: str) -> None:
         database, load = self.database, LOADS[load_name]
@@ -111,6 +112,9 @@ class Plan:
                           [min(share) / max(share) for share in shares], "x"),
             figures.ratio("latency alone, p50: latchkey / pipelined", 1.5, "p50_ms",
                           self.cases["alone hot"], self.cases["alone by hand hot"], at_most=True),
+            figures.ratio("the same, of rows that were not saved just before", 1.5, "p50_ms",
+                          self.cases["alone spread"], self.cases["alone by hand spread"],
+                          at_most=True),
             figures.alone("own processor time, spread", 12,
                           figures.spread_of(self.cases["one host spread"], "own_us").values, "µs",
                           at_most=True),
