@@ -27,14 +27,40 @@ void batch_rows_add_expect(struct text *sql)
                         "'rows changed by somebody else') END");
 }
 
-/* "WITH u AS (UPDATE ...) ", whose parameters follow n_before others. */
-static void add_one_sql(struct text *sql, const struct update *update, const char *version,
-                        enum save_manner manner, int n_before)
+/* What finds the row. One that is remembered answers a question of long ago: perhaps it has another
+ * key since. */
+struct key {
+    const int *columns;
+    const char *const *values; /* NULL: those that the row had */
+    int n_columns;
+};
+
+static struct key key_of(const struct batch_rows *rows, const struct held *held)
 {
-    const struct held *held = update->held;
+    const struct slot *asked = rows->recalled;
+    if (asked)
+        return (struct key){asked->load->columns, asked->values, asked->load->n_columns};
+    return (struct key){held->id_columns, NULL, held->n_id_columns};
+}
+
+/* Whoever gives the columns of a table another meaning, by other names or defaults, writes no row:
+ * place and version stay. So what a save gives back has a hash of its values by their names, which
+ * the next one compares. */
+static void add_content(struct text *sql, const struct table *table)
+{
+    for (int c = 0; c < table->n_columns; c++)
+        text_addf(sql, "%st.%s", c ? ", " : "pg_catalog.hashtextextended(ROW(",
+                  table->columns[c].quoted);
+    text_add_chars(sql, ")::text, 0)");
+}
+
+/* "WITH u AS (UPDATE ...) ", whose parameters follow n_before others. */
+static void add_one_sql(struct text *sql, const struct update *update, const struct key *key,
+                        const char *version, enum save_manner manner, int n_before)
+{
     const uint64_t *assigned = update->assigned;
-    const struct table *table = held->row.table;
-    int param = n_before + held->n_id_columns;
+    const struct table *table = update->held->row.table;
+    int param = n_before + key->n_columns;
     const char *before = " SET ";
     text_clear(sql);
     text_addf(sql, "WITH u AS (UPDATE %s t", table->quoted);
@@ -46,21 +72,29 @@ static void add_one_sql(struct text *sql, const struct update *update, const cha
         before = ", ";
     }
     before = " WHERE ";
-    for (int i = 0; i < held->n_id_columns; i++) {
-        const struct column *column = &table->columns[held->id_columns[i]];
+    for (int i = 0; i < key->n_columns; i++) {
+        const struct column *column = &table->columns[key->columns[i]];
         text_addf(sql, "%st.%s = ", before, column->quoted);
         batch_rows_add_param(sql, column, n_before + i + 1);
         before = " AND ";
     }
     if (version)
         text_addf(sql, " AND t.xmin = $%d::xid", param + 1);
-    if (manner == SAVE_RECALLED)
-        text_addf(sql, " AND t.ctid = $%d::tid AND NOT EXISTS (SELECT FROM @schema@.lease)",
+    if (manner == SAVE_RECALLED) {
+        text_addf(sql, " AND t.ctid = $%d::tid AND NOT EXISTS (SELECT FROM @schema@.lease) AND ",
                   param + 2);
-    text_add_chars(sql,
-                   manner == SAVE_SILENT ? " RETURNING 1" : " RETURNING 0 AS none, t.ctid, t.xmin");
-    for (int c = 0; manner != SAVE_SILENT && c < table->n_columns; c++)
-        text_addf(sql, ", t.%s", table->columns[c].quoted);
+        add_content(sql, table);
+        text_addf(sql, " = $%d::bigint", param + 3);
+    }
+    text_add_chars(sql, " RETURNING ");
+    if (manner == SAVE_SILENT) {
+        text_add_char(sql, '1');
+    } else {
+        add_content(sql, table);
+        text_add_chars(sql, " AS content, t.ctid, t.xmin");
+        for (int c = 0; c < table->n_columns; c++)
+            text_addf(sql, ", t.%s", table->columns[c].quoted);
+    }
     text_add_chars(sql, ") ");
 }
 
@@ -71,13 +105,15 @@ struct values {
 };
 
 /* The parameters of add_one_sql. */
-static void add_one_values(struct values *values, const struct update *update, const char *version)
+static void add_one_values(struct values *values, const struct update *update,
+                           const struct key *key, const char *version)
 {
-    const struct held *held = update->held;
     int n = values->n;
-    for (int i = 0; i < held->n_id_columns; i++, n++)
-        values->params[n] = cell_write(&update->before[held->id_columns[i]], values->buffers[n]);
-    for (int c = 0; c < held->row.table->n_columns; c++) {
+    for (int i = 0; i < key->n_columns; i++, n++)
+        values->params[n] = key->values
+                                ? key->values[i]
+                                : cell_write(&update->before[key->columns[i]], values->buffers[n]);
+    for (int c = 0; c < update->held->row.table->n_columns; c++) {
         if (!batch_rows_bit(update->assigned, c))
             continue;
         values->params[n] = cell_write(&update->after[c], values->buffers[n]);
@@ -99,11 +135,12 @@ static int send_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
 void batch_rows_add_one(struct batch_rows *rows, struct pg_pipeline *pipeline,
                         const struct update *update, const char *version)
 {
+    const struct key key = key_of(rows, update->held);
     struct values values;
     values.params[0] = "1";
     values.n = 1;
-    add_one_values(&values, update, version);
-    add_one_sql(&rows->scratch, update, version, SAVE_SILENT, 1);
+    add_one_values(&values, update, &key, version);
+    add_one_sql(&rows->scratch, update, &key, version, SAVE_SILENT, 1);
     batch_rows_add_expect(&rows->scratch);
     text_add_chars(&rows->scratch, " FROM u");
     send_one(rows, pipeline, &values);
@@ -123,7 +160,7 @@ bool batch_rows_saves_one(const struct batch_rows *rows, int n_params)
     if (rows->n_updates < 1)
         return false;
     const struct held *held = rows->updates[0].held;
-    int n_most = n_params + held->n_id_columns + NARROW_COLUMNS_MAX + 2;
+    int n_most = n_params + key_of(rows, held).n_columns + NARROW_COLUMNS_MAX + 3;
     for (int i = 1; i < rows->n_updates; i++)
         if (rows->updates[i].held != held || !held->merges)
             return false;
@@ -142,13 +179,16 @@ int batch_rows_add_save_within(struct batch_rows *rows, struct pg_pipeline *pipe
     bool recalled = manner == SAVE_RECALLED;
     const char *version = recalled ? held->row.xmin : batch_rows_version(held);
     const char *gives = manner == SAVE_SILENT ? "" : "mark AS (";
+    const struct key key = key_of(rows, held);
     struct values values;
     memcpy(values.params, params, (size_t)n_params * sizeof *params);
     values.n = n_params;
-    add_one_values(&values, &update, version);
-    if (recalled)
+    add_one_values(&values, &update, &key, version);
+    if (recalled) {
         values.params[values.n++] = held->ctid;
-    add_one_sql(&rows->scratch, &update, version, manner, n_params);
+        values.params[values.n++] = rows->content;
+    }
+    add_one_sql(&rows->scratch, &update, &key, version, manner, n_params);
     text_add_chars(&rows->scratch, ", ");
     text_add(&rows->scratch, list, (size_t)(last - list));
     text_addf(&rows->scratch,

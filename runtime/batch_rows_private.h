@@ -71,9 +71,11 @@ struct batch_rows {
     struct held **held;
     int n_held, held_capacity;
     struct held *held_by_identity;
-    int round;          /* of reading */
-    bool forgot;        /* the next round fills every row that is still there */
-    bool keeps_as_read; /* over several transactions: the first reading counts */
+    int round;                   /* of reading */
+    const struct slot *recalled; /* its row is remembered; NULL = none is */
+    char content[24];            /* of that row: see batch_rows_one.c */
+    bool forgot;                 /* the next round fills every row that is still there */
+    bool keeps_as_read;          /* over several transactions: the first reading counts */
     struct update *updates;
     int n_updates, updates_capacity;
     struct text scratch;

@@ -1,6 +1,7 @@
 /* Rows that are known from an earlier transaction. */
 #include "batch_rows_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool finds_by_key(const struct slot *slot)
@@ -52,5 +53,7 @@ bool batch_rows_recall(struct batch_rows *rows, int slot, const PGresult *row, s
     rows->round++;
     asked->n_found = 0;
     asked->loaded = batch_rows_read_line(rows, asked, row, 0, /* before= */ NULL, fault);
+    rows->recalled = asked->loaded ? asked : NULL;
+    snprintf(rows->content, sizeof rows->content, "%s", PQgetvalue(row, 0, 0));
     return asked->loaded;
 }

@@ -1,7 +1,6 @@
 /* Executions by themselves whose script runs before their locks are asked for: what they save is
  * what they would have saved after a load, or they run again. */
-#include "flow_text.h"
-#include "runtime_fixture.h"
+#include "early_desk.h"
 #include "runtime_tests.h"
 
 #include <setjmp.h>
@@ -11,129 +10,55 @@
 
 #include <cmocka.h>
 
-#define ADD FLOW FLOW_ADD("a", "1", "")
 #define ADD_SLOWLY(waiting) FLOW FLOW_ADD("a", "1", "    waiting-timeout: " waiting "\n")
-
-struct scene {
-    struct runtime_fixture *fixture;
-    struct host *host;
-    struct workflow *workflow;
-    PGconn *other;
-};
-
-static int64_t n_early(const struct scene *scene)
-{
-    struct runtime_figures figures;
-    runtime_read_figures(host_runtime(scene->host), &figures);
-    return figures.n_early;
-}
-
-static int64_t n_missed(const struct scene *scene)
-{
-    struct runtime_figures figures;
-    runtime_read_figures(host_runtime(scene->host), &figures);
-    return figures.n_early_missed;
-}
-
-static struct outcome run(struct scene *scene)
-{
-    struct outcome outcome;
-    host_submit(scene->host, scene->workflow, "{\"id\":1}", &outcome);
-    runtime_fixture_wait(scene->fixture);
-    return outcome;
-}
-
-static void run_well(struct scene *scene)
-{
-    struct outcome outcome = run(scene);
-    assert_outcome(&outcome, STATUS_COMPLETED, "");
-    assert_int_equal(outcome.attempts, 1);
-}
-
-/* Row 1 was saved three times, the last time early; its n is 3. */
-static void open_scene_with(struct scene *scene, void **state, const char *tables, const char *yaml,
-                            const struct runtime_options *options)
-{
-    *scene = (struct scene){.fixture = *state};
-    runtime_fixture_tables(scene->fixture, tables);
-    scene->host = host_start(scene->fixture, options);
-    scene->workflow = host_publish(scene->host, yaml);
-    scene->other = fixture_connect(scene->fixture->conninfo);
-    for (int i = 0; i < 3; i++)
-        run_well(scene);
-    assert_int_equal(n_early(scene), 1);
-}
-
-static void open_scene(struct scene *scene, void **state, const char *yaml)
-{
-    struct runtime_options options = runtime_fixture_options(*state);
-    options.row_memory_us = 600 * 1000 * 1000;
-    open_scene_with(scene, state, FLOW_TABLES, yaml, &options);
-}
-
-/* So many have completed and left what completed ones leave. */
-static void close_scene(struct scene *scene, int n_completed, int n)
-{
-    PQfinish(scene->other);
-    assert_nothing_held(scene->fixture);
-    assert_sql_int(scene->fixture, "SELECT n FROM counter WHERE id = 1", n);
-    assert_sql_int(scene->fixture,
-                   "SELECT count(*) FROM latchkey.instance WHERE status = 'completed'",
-                   n_completed);
-    assert_sql_int(scene->fixture,
-                   "SELECT count(*) FROM latchkey.execution WHERE status = 'completed'"
-                   " AND paths = '{counter/1}'",
-                   n_completed);
-    host_stop(scene->host);
-}
 
 /* ---- that it happens ---- */
 
 static void the_third_of_a_row_is_early_and_so_are_those_that_follow(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
     for (int i = 0; i < 20; i++)
-        run_well(&scene);
-    assert_int_equal(n_early(&scene), 21);
-    assert_int_equal(n_missed(&scene), 0);
-    close_scene(&scene, 23, 23);
+        early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 21);
+    assert_int_equal(early_desk_n_missed(&desk), 0);
+    early_desk_close(&desk, 23, 23);
 }
 
 static void a_row_that_was_loaded_long_ago_is_loaded_again(void **state)
 {
-    struct scene scene;
+    struct early_desk desk;
     struct runtime_options options = runtime_fixture_options(*state);
     options.row_memory_us = 2 * 1000 * 1000;
-    open_scene_with(&scene, state, FLOW_TABLES, ADD, &options);
-    fixture_exec(scene.other, "SELECT pg_sleep(2.1)");
-    run_well(&scene);
-    assert_int_equal(n_early(&scene), 1);
-    close_scene(&scene, 4, 4);
+    early_desk_open_with(&desk, state, FLOW_TABLES, ADD, &options);
+    fixture_exec(desk.other, "SELECT pg_sleep(2.1)");
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 1);
+    early_desk_close(&desk, 4, 4);
 }
 
 static void no_memory_for_rows_means_no_early_one(void **state)
 {
-    struct scene scene = {.fixture = *state};
+    struct early_desk desk = {.fixture = *state};
     struct runtime_options options = runtime_fixture_options(*state);
     options.row_memory_us = 0;
-    runtime_fixture_tables(scene.fixture, FLOW_TABLES);
-    scene.host = host_start(scene.fixture, &options);
-    scene.workflow = host_publish(scene.host, ADD);
-    scene.other = fixture_connect(scene.fixture->conninfo);
+    runtime_fixture_tables(desk.fixture, FLOW_TABLES);
+    desk.host = host_start(desk.fixture, &options);
+    desk.workflow = host_publish(desk.host, ADD);
+    desk.other = fixture_connect(desk.fixture->conninfo);
     for (int i = 0; i < 5; i++)
-        run_well(&scene);
-    assert_int_equal(n_early(&scene), 0);
-    close_scene(&scene, 5, 5);
+        early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 0);
+    early_desk_close(&desk, 5, 5);
 }
 
 static void every_kind_of_value_comes_back_as_it_is(void **state)
 {
-    struct scene scene;
+    struct early_desk desk;
     struct runtime_options options = runtime_fixture_options(*state);
     options.row_memory_us = 600 * 1000 * 1000;
-    open_scene_with(
-        &scene, state,
+    early_desk_open_with(
+        &desk, state,
         "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL, f double precision,"
         " t text, at timestamptz, d date, j jsonb, m numeric(8,2), b bytea, u uuid, nothing text);"
         "INSERT INTO counter VALUES (1, 0, 0.1, E'a\\'\"\\\\ \\u00e4', '2026-03-29 01:30+00',"
@@ -147,18 +72,18 @@ static void every_kind_of_value_comes_back_as_it_is(void **state)
         &options);
     for (int i = 3; i < 6; i++) {
         char wanted[300];
-        struct outcome outcome = run(&scene);
+        struct outcome outcome = early_desk_run(&desk);
         fixture_text(
-            scene.other,
+            desk.other,
             "SELECT n - 1 || '0.1' || t || to_char(at AT TIME ZONE 'UTC', 'YYYY') FROM counter",
             wanted, sizeof wanted);
         assert_outcome(&outcome, STATUS_COMPLETED, "");
         assert_non_null(strstr(outcome.output, "2026-03-29"));
         assert_non_null(strstr(outcome.output, "\\\\x00ff6a1a3f2c-0000-4000-8000-000000000001nil"));
     }
-    assert_int_equal(n_early(&scene), 4);
-    assert_sql_text(scene.fixture, "SELECT m FROM counter", "7.50");
-    close_scene(&scene, 6, 6);
+    assert_int_equal(early_desk_n_early(&desk), 4);
+    assert_sql_text(desk.fixture, "SELECT m FROM counter", "7.50");
+    early_desk_close(&desk, 6, 6);
 }
 
 /* Each is set right for a transaction that loads; what is early leaves them and runs again. */
@@ -166,31 +91,31 @@ static void a_session_with_other_settings_is_not_early(void **state)
 {
     static const char *const settings[] = {"datestyle = 'German'", "synchronous_commit = off"};
     for (int i = 0; i < 2; i++) {
-        struct scene scene = {.fixture = *state};
+        struct early_desk desk = {.fixture = *state};
         struct runtime_options options = runtime_fixture_options(*state);
         options.row_memory_us = 600 * 1000 * 1000;
         runtime_fixture_tables(
-            scene.fixture, "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL,"
-                           " d date NOT NULL); INSERT INTO counter VALUES (1, 0, '2026-03-29')");
-        fixture_execf(scene.fixture->sql,
+            desk.fixture, "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL,"
+                          " d date NOT NULL); INSERT INTO counter VALUES (1, 0, '2026-03-29')");
+        fixture_execf(desk.fixture->sql,
                       "DO $$BEGIN EXECUTE format('ALTER DATABASE %%I SET %%s', current_database(),"
                       " $x$%s$x$); END$$",
                       settings[i]);
-        scene.host = host_start(scene.fixture, &options);
-        scene.workflow = host_publish(
-            scene.host, FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
-                                       "data.row.n = data.row.n + 1; output.d = data.row.d"));
-        scene.other = fixture_connect(scene.fixture->conninfo);
+        desk.host = host_start(desk.fixture, &options);
+        desk.workflow = host_publish(
+            desk.host, FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
+                                      "data.row.n = data.row.n + 1; output.d = data.row.d"));
+        desk.other = fixture_connect(desk.fixture->conninfo);
         for (int n = 0; n < 5; n++) {
-            struct outcome outcome = run(&scene);
+            struct outcome outcome = early_desk_run(&desk);
             assert_outcome(&outcome, STATUS_COMPLETED, "");
             assert_string_equal(outcome.output, "{\"d\":\"2026-03-29\"}");
         }
-        assert_int_equal(n_early(&scene), 0);
-        assert_int_equal(n_missed(&scene), 1);
-        fixture_exec(scene.fixture->sql, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL',"
-                                         " current_database()); END$$");
-        close_scene(&scene, 5, 5);
+        assert_int_equal(early_desk_n_early(&desk), 0);
+        assert_int_equal(early_desk_n_missed(&desk), 1);
+        fixture_exec(desk.fixture->sql, "DO $$BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL',"
+                                        " current_database()); END$$");
+        early_desk_close(&desk, 5, 5);
     }
 }
 
@@ -198,13 +123,13 @@ static void a_session_with_other_settings_is_not_early(void **state)
 
 static void change_and_run(void **state, const char *change, int n)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other, change);
-    run_well(&scene);
-    assert_int_equal(n_early(&scene), 1);
-    assert_int_equal(n_missed(&scene), 1);
-    close_scene(&scene, 4, n);
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other, change);
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 1);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    early_desk_close(&desk, 4, n);
 }
 
 static void a_row_that_somebody_changed_is_not_overwritten(void **state)
@@ -231,21 +156,13 @@ static void a_table_that_was_rewritten_has_other_places(void **state)
 
 static void a_row_that_is_gone_is_missing(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other, "DELETE FROM counter WHERE id = 1");
-    struct outcome outcome = run(&scene);
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other, "DELETE FROM counter WHERE id = 1");
+    struct outcome outcome = early_desk_run(&desk);
     assert_outcome(&outcome, STATUS_MISSING, "no such row");
-    fixture_exec(scene.other, "INSERT INTO counter VALUES (1, 7)");
-    close_scene(&scene, 3, 7);
-}
-
-static void turn_until_somebody_waits(struct scene *scene)
-{
-    runtime_fixture_until(scene->fixture,
-                          "SELECT count(*) FROM pg_stat_activity WHERE datname ="
-                          " current_database() AND wait_event_type = 'Lock'",
-                          1);
+    fixture_exec(desk.other, "INSERT INTO counter VALUES (1, 7)");
+    early_desk_close(&desk, 3, 7);
 }
 
 /* The statement that saves stands at the row, which is the one it looks for, until the other ends.
@@ -253,18 +170,18 @@ static void turn_until_somebody_waits(struct scene *scene)
 static void a_row_that_changes_while_it_is_waited_for(void **state, const char *end, int n,
                                                       int n_were_early)
 {
-    struct scene scene;
+    struct early_desk desk;
     struct outcome outcome;
-    open_scene(&scene, state, ADD);
+    early_desk_open(&desk, state, ADD);
     /* its place and key stay: only the version tells */
-    fixture_exec(scene.other, "BEGIN; UPDATE counter SET n = n + 100 WHERE id = 1");
-    host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcome);
-    turn_until_somebody_waits(&scene);
-    fixture_exec(scene.other, end);
-    runtime_fixture_wait(scene.fixture);
+    fixture_exec(desk.other, "BEGIN; UPDATE counter SET n = n + 100 WHERE id = 1");
+    host_submit(desk.host, desk.workflow, "{\"id\":1}", &outcome);
+    early_desk_until_somebody_waits(&desk);
+    fixture_exec(desk.other, end);
+    runtime_fixture_wait(desk.fixture);
     assert_outcome(&outcome, STATUS_COMPLETED, "");
-    assert_true(n_early(&scene) <= n_were_early);
-    close_scene(&scene, 4, n);
+    assert_true(early_desk_n_early(&desk) <= n_were_early);
+    early_desk_close(&desk, 4, n);
 }
 
 static void a_change_that_is_committed_meanwhile_is_seen(void **state)
@@ -281,65 +198,66 @@ static void a_change_that_is_undone_meanwhile_is_none(void **state)
 
 static void a_trigger_that_came_meanwhile_counts(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
     fixture_exec(
-        scene.other,
+        desk.other,
         "CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS"
         " $$BEGIN NEW.n := NEW.n + 10; RETURN NEW; END$$;"
         "CREATE TRIGGER more BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION more()");
     for (int i = 0; i < 3; i++)
-        run_well(&scene);
-    close_scene(&scene, 6, 36);
+        early_desk_run_well(&desk);
+    early_desk_close(&desk, 6, 36);
 }
 
 /* What the save gave back is not the last version of the row. */
 static void a_trigger_that_writes_the_row_again_counts(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other,
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other,
                  "CREATE FUNCTION more() RETURNS trigger LANGUAGE plpgsql AS"
                  " $$BEGIN UPDATE counter SET n = n + 10 WHERE id = NEW.id; RETURN NULL; END$$;"
                  "CREATE TRIGGER more AFTER UPDATE ON counter FOR EACH ROW"
                  " WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION more()");
     for (int i = 0; i < 3; i++)
-        run_well(&scene);
-    close_scene(&scene, 6, 36);
+        early_desk_run_well(&desk);
+    early_desk_close(&desk, 6, 36);
 }
 
 static void a_column_that_came_meanwhile_is_seen_by_those_that_know_it(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other, "ALTER TABLE counter ADD COLUMN more integer DEFAULT 5");
-    run_well(&scene);
-    fixture_exec(scene.other, "ALTER TABLE counter DROP COLUMN more;"
-                              "ALTER TABLE counter ALTER COLUMN n TYPE bigint");
-    struct outcome outcome = run(&scene); /* as ever, its statements have to be prepared again */
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other, "ALTER TABLE counter ADD COLUMN more integer DEFAULT 5");
+    early_desk_run_well(&desk);
+    fixture_exec(desk.other, "ALTER TABLE counter DROP COLUMN more;"
+                             "ALTER TABLE counter ALTER COLUMN n TYPE bigint");
+    struct outcome outcome =
+        early_desk_run(&desk); /* as ever, its statements have to be prepared again */
     assert_outcome(&outcome, STATUS_COMPLETED, "");
-    run_well(&scene);
-    close_scene(&scene, 6, 6);
+    early_desk_run_well(&desk);
+    early_desk_close(&desk, 6, 6);
 }
 
 /* ---- locks ---- */
 
 static void a_lock_that_is_held_is_waited_for(void **state)
 {
-    struct scene scene;
+    struct early_desk desk;
     struct outcome outcome;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other, "BEGIN; SELECT latchkey.lock('counter/1')");
-    host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcome);
-    runtime_fixture_turn(scene.fixture, 300);
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other, "BEGIN; SELECT latchkey.lock('counter/1')");
+    host_submit(desk.host, desk.workflow, "{\"id\":1}", &outcome);
+    runtime_fixture_turn(desk.fixture, 300);
     assert_false(outcome.told);
-    assert_int_equal(n_missed(&scene), 1);
-    assert_sql_int(scene.fixture, "SELECT n FROM counter WHERE id = 1", 3);
-    fixture_exec(scene.other, "COMMIT");
-    runtime_fixture_wait(scene.fixture);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    assert_sql_int(desk.fixture, "SELECT n FROM counter WHERE id = 1", 3);
+    fixture_exec(desk.other, "COMMIT");
+    runtime_fixture_wait(desk.fixture);
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_int_equal(outcome.attempts, 1);
-    close_scene(&scene, 4, 4);
+    early_desk_close(&desk, 4, 4);
 }
 
 /* Held as a part of more, or as more of it. */
@@ -347,62 +265,62 @@ static void a_lock_above_and_one_below_are_in_the_way(void **state)
 {
     static const char *const paths[] = {"counter", "counter/1/line"};
     for (int i = 0; i < 2; i++) {
-        struct scene scene;
+        struct early_desk desk;
         struct outcome outcome;
-        open_scene(&scene, state, ADD);
-        fixture_execf(scene.other, "BEGIN; SELECT latchkey.lock('%s')", paths[i]);
-        host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcome);
-        runtime_fixture_turn(scene.fixture, 200);
+        early_desk_open(&desk, state, ADD);
+        fixture_execf(desk.other, "BEGIN; SELECT latchkey.lock('%s')", paths[i]);
+        host_submit(desk.host, desk.workflow, "{\"id\":1}", &outcome);
+        runtime_fixture_turn(desk.fixture, 200);
         assert_false(outcome.told);
-        fixture_exec(scene.other, "COMMIT");
-        runtime_fixture_wait(scene.fixture);
+        fixture_exec(desk.other, "COMMIT");
+        runtime_fixture_wait(desk.fixture);
         assert_outcome(&outcome, STATUS_COMPLETED, "");
-        close_scene(&scene, 4, 4);
+        early_desk_close(&desk, 4, 4);
     }
 }
 
 static void a_lease_is_waited_for(void **state)
 {
-    struct scene scene;
+    struct early_desk desk;
     struct outcome outcome;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other, "INSERT INTO latchkey.lease (path, token, holder, process, instance, "
-                              "workflow, activity, expires_at)"
-                              " SELECT 'counter/1', 1, gen_random_uuid(), gen_random_uuid(), "
-                              "gen_random_uuid(), 'flow', 'a',"
-                              " clock_timestamp() + interval '1 hour'");
-    host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcome);
-    runtime_fixture_turn(scene.fixture, 300);
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other, "INSERT INTO latchkey.lease (path, token, holder, process, instance, "
+                             "workflow, activity, expires_at)"
+                             " SELECT 'counter/1', 1, gen_random_uuid(), gen_random_uuid(), "
+                             "gen_random_uuid(), 'flow', 'a',"
+                             " clock_timestamp() + interval '1 hour'");
+    host_submit(desk.host, desk.workflow, "{\"id\":1}", &outcome);
+    runtime_fixture_turn(desk.fixture, 300);
     assert_false(outcome.told);
-    assert_int_equal(n_missed(&scene), 1);
-    fixture_exec(scene.other, "DELETE FROM latchkey.lease");
-    runtime_fixture_wait(scene.fixture);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    fixture_exec(desk.other, "DELETE FROM latchkey.lease");
+    runtime_fixture_wait(desk.fixture);
     assert_outcome(&outcome, STATUS_COMPLETED, "");
-    close_scene(&scene, 4, 4);
+    early_desk_close(&desk, 4, 4);
 }
 
 /* Two hosts at one row, each by itself: none of their increments is lost. */
 static void two_hosts_take_turns(void **state)
 {
     enum { ROUNDS = 60 };
-    struct scene scene;
+    struct early_desk desk;
     struct outcome outcomes[2];
-    open_scene(&scene, state, ADD);
+    early_desk_open(&desk, state, ADD);
     struct runtime_options options = runtime_fixture_options(*state);
     options.row_memory_us = 600 * 1000 * 1000;
-    struct host *second = host_start(scene.fixture, &options);
+    struct host *second = host_start(desk.fixture, &options);
     struct workflow *workflow = host_publish(second, ADD);
     for (int i = 0; i < ROUNDS; i++) {
-        host_submit(scene.host, scene.workflow, "{\"id\":1}", &outcomes[0]);
+        host_submit(desk.host, desk.workflow, "{\"id\":1}", &outcomes[0]);
         if (i % 3)
-            runtime_fixture_wait(scene.fixture);
+            runtime_fixture_wait(desk.fixture);
         host_submit(second, workflow, "{\"id\":1}", &outcomes[1]);
-        runtime_fixture_wait(scene.fixture);
+        runtime_fixture_wait(desk.fixture);
         assert_outcome(&outcomes[0], STATUS_COMPLETED, "");
         assert_outcome(&outcomes[1], STATUS_COMPLETED, "");
     }
     host_stop(second);
-    close_scene(&scene, 3 + 2 * ROUNDS, 3 + 2 * ROUNDS);
+    early_desk_close(&desk, 3 + 2 * ROUNDS, 3 + 2 * ROUNDS);
 }
 
 /* ---- time ---- */
@@ -410,55 +328,55 @@ static void two_hosts_take_turns(void **state)
 /* No statement takes too long, all of them together do. */
 static void who_is_late_does_not_commit(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD_SLOWLY("900ms"));
-    fixture_exec(scene.other,
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD_SLOWLY("900ms"));
+    fixture_exec(desk.other,
                  "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS"
                  " $$BEGIN PERFORM pg_sleep(0.6); RETURN NEW; END$$;"
                  "CREATE TRIGGER slow BEFORE INSERT ON latchkey.execution FOR EACH ROW"
                  " WHEN (NEW.status = 'completed') EXECUTE FUNCTION public.slow();"
                  "CREATE CONSTRAINT TRIGGER later AFTER INSERT ON latchkey.instance"
                  " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.slow()");
-    struct outcome outcome = run(&scene);
+    struct outcome outcome = early_desk_run(&desk);
     assert_outcome(&outcome, STATUS_EXPIRED, "waiting timeout");
-    assert_int_equal(n_early(&scene), 1);
-    assert_int_equal(n_missed(&scene), 1);
-    fixture_exec(scene.other, "DROP FUNCTION public.slow() CASCADE");
-    close_scene(&scene, 3, 3);
+    assert_int_equal(early_desk_n_early(&desk), 1);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    fixture_exec(desk.other, "DROP FUNCTION public.slow() CASCADE");
+    early_desk_close(&desk, 3, 3);
 }
 
 /* ---- scripts ---- */
 
-static void fail_three_times(struct scene *scene)
+static void fail_three_times(struct early_desk *desk)
 {
-    struct outcome outcome = run(scene);
+    struct outcome outcome = early_desk_run(desk);
     assert_outcome(&outcome, STATUS_FAILED, "enough");
     assert_int_equal(outcome.attempts, 3);
 }
 
 static void a_script_that_raises_has_all_its_retries(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state,
-               FLOW FLOW_STEP("a", FLOW_CONTEXT, "    retries: 2\n",
-                              "if data.row.n >= 3 then error('enough') end;"
-                              " data.row.n = data.row.n + 1"));
-    fail_three_times(&scene);
-    assert_int_equal(n_missed(&scene), 1);
-    close_scene(&scene, 3, 3);
+    struct early_desk desk;
+    early_desk_open(&desk, state,
+                    FLOW FLOW_STEP("a", FLOW_CONTEXT, "    retries: 2\n",
+                                   "if data.row.n >= 3 then error('enough') end;"
+                                   " data.row.n = data.row.n + 1"));
+    fail_three_times(&desk);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    early_desk_close(&desk, 3, 3);
 }
 
 static void a_guard_decides_by_what_stands(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state,
-               FLOW FLOW_ADD("a", "1", "    guard: data.row.n < 3 or data.row.n > 100\n"));
-    fixture_exec(scene.other, "UPDATE counter SET n = 200 WHERE id = 1");
-    run_well(&scene); /* what is remembered says no */
-    fixture_exec(scene.other, "UPDATE counter SET n = 50 WHERE id = 1");
-    struct outcome outcome = run(&scene);
+    struct early_desk desk;
+    early_desk_open(&desk, state,
+                    FLOW FLOW_ADD("a", "1", "    guard: data.row.n < 3 or data.row.n > 100\n"));
+    fixture_exec(desk.other, "UPDATE counter SET n = 200 WHERE id = 1");
+    early_desk_run_well(&desk); /* what is remembered says no */
+    fixture_exec(desk.other, "UPDATE counter SET n = 50 WHERE id = 1");
+    struct outcome outcome = early_desk_run(&desk);
     assert_outcome(&outcome, STATUS_BLOCKED, "");
-    close_scene(&scene, 4, 50);
+    early_desk_close(&desk, 4, 50);
 }
 
 #define SOMETIMES(what)                                                                            \
@@ -474,34 +392,34 @@ static void scripts_that_want_more_run_after_their_lock(void **state)
         SOMETIMES("for i = 1, 3e6 do local x = i end"),
     };
     for (int i = 0; i < 4; i++) {
-        struct scene scene;
-        open_scene(&scene, state, yamls[i]);
-        struct outcome outcome = run(&scene);
+        struct early_desk desk;
+        early_desk_open(&desk, state, yamls[i]);
+        struct outcome outcome = early_desk_run(&desk);
         assert_outcome(&outcome, STATUS_COMPLETED, "");
-        assert_int_equal(n_early(&scene), 1);
-        assert_int_equal(n_missed(&scene), 1);
-        assert_sql_int(scene.fixture, "SELECT n FROM counter WHERE id = 2",
+        assert_int_equal(early_desk_n_early(&desk), 1);
+        assert_int_equal(early_desk_n_missed(&desk), 1);
+        assert_sql_int(desk.fixture, "SELECT n FROM counter WHERE id = 2",
                        i == 0 || i == 2 ? 10 : 0);
-        close_scene(&scene, 4, 4);
+        early_desk_close(&desk, 4, 4);
     }
 }
 
 static void what_a_script_logs_is_told_once(void **state)
 {
-    struct scene scene;
+    struct early_desk desk;
     int n = 0;
-    open_scene(&scene, state,
-               FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
-                              "data.row.n = data.row.n + 1; if data.row.n > 3 then"
-                              " log.warn('number ' .. data.row.n) end"));
-    fixture_exec(scene.other, "UPDATE counter SET n = n + 100 WHERE id = 1");
-    run_well(&scene);
-    assert_int_equal(n_missed(&scene), 1);
-    for (const char *at = host_log(scene.host); (at = strstr(at, "number ")); at++)
+    early_desk_open(&desk, state,
+                    FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
+                                   "data.row.n = data.row.n + 1; if data.row.n > 3 then"
+                                   " log.warn('number ' .. data.row.n) end"));
+    fixture_exec(desk.other, "UPDATE counter SET n = n + 100 WHERE id = 1");
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    for (const char *at = host_log(desk.host); (at = strstr(at, "number ")); at++)
         n++;
     assert_int_equal(n, 1);
-    assert_non_null(strstr(host_log(scene.host), "number 104"));
-    close_scene(&scene, 4, 104);
+    assert_non_null(strstr(host_log(desk.host), "number 104"));
+    early_desk_close(&desk, 4, 104);
 }
 
 /* ---- the connection ---- */
@@ -509,29 +427,29 @@ static void what_a_script_logs_is_told_once(void **state)
 /* What another server gave is no version of this one's. */
 static void a_new_connection_remembers_nothing(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
-    fixture_exec(scene.other,
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    fixture_exec(desk.other,
                  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name"
                  " LIKE 'latchkey %'");
-    runtime_fixture_turn(scene.fixture, 100);
-    run_well(&scene);
-    assert_int_equal(n_early(&scene), 1);
-    assert_int_equal(n_missed(&scene), 0);
-    close_scene(&scene, 4, 4);
+    runtime_fixture_turn(desk.fixture, 100);
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 1);
+    assert_int_equal(early_desk_n_missed(&desk), 0);
+    early_desk_close(&desk, 4, 4);
 }
 
 /* An activity that misses leaves it for a while; others go on. */
 static void who_misses_pauses(void **state)
 {
-    struct scene scene;
-    open_scene(&scene, state, ADD);
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
     for (int i = 0; i < 4; i++) {
-        fixture_exec(scene.other, "UPDATE counter SET n = n + 1 WHERE id = 1");
-        run_well(&scene);
+        fixture_exec(desk.other, "UPDATE counter SET n = n + 1 WHERE id = 1");
+        early_desk_run_well(&desk);
     }
-    assert_int_equal(n_missed(&scene), 1);
-    close_scene(&scene, 7, 11);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    early_desk_close(&desk, 7, 11);
 }
 
 int early_tests(void)
