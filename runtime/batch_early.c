@@ -23,7 +23,8 @@ static bool suits(const struct batch *batch)
     const struct execution *execution = batch->members->execution;
     const struct definition *definition = execution->workflow->definition;
     return batch->kind == BATCH_PLAIN && batch_is_alone(batch) &&
-           batch->runtime->options.row_memory_us > 0 && execution->locks && !execution->parks &&
+           batch->runtime->options.row_memory_us > 0 && execution->locks &&
+           key_tries_fit_lone(execution->locks) && !execution->parks &&
            !execution->instance.stored && !execution->job[0] && !execution->key &&
            !execution->event && !execution->chain && !execution->next_locks &&
            !execution_takes_lease(execution) && !execution_lock_uses_data(execution) &&

@@ -92,6 +92,13 @@ static bool place_keys(const struct lock_set *set, char texts[LONE_KEYS][NUMBER_
     return true;
 }
 
+bool key_tries_fit_lone(const struct lock_set *set)
+{
+    char texts[LONE_KEYS][NUMBER_TEXT_BYTES];
+    const char *keys[LONE_KEYS];
+    return place_keys(set, texts, keys);
+}
+
 bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
                         struct pg_pipeline *pipeline, int *at_open, int *at_look)
 {

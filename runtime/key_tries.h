@@ -46,6 +46,9 @@ MUST_CHECK bool key_tries_add_open(struct key_tries *tries, const struct transac
 bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
                         struct pg_pipeline *pipeline, int *at_open, int *at_look);
 
+/* True if they are not. */
+bool key_tries_fit_lone(const struct lock_set *set);
+
 /* Columns of both. */
 enum {
     OPEN_DEADLINE,
