@@ -9,12 +9,16 @@
 #include "row_memory.h"
 #include "runtime_state.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     KEY_BYTES_MAX = 4 << 10,
     MISSED_US = 1000 * 1000,
     MISSED_SHIFT_MAX = 6,
+    AT_OPEN = 1, /* of its pipeline: sql/batch_open_early.sql */
 };
 
 /* True if it may run so, as far as is known before its row. */
@@ -135,6 +139,23 @@ void batch_early_failed(struct batch *batch, const struct pg_answer *answer)
     }
     run_again(batch);
     batch_leave(batch);
+}
+
+/* "latchkey TAG until MILLISECONDS" tells its deadline, by which breaks are found. */
+void batch_early_lost(struct batch *batch, const struct pg_answer *answer)
+{
+    const PGresult *opened =
+        answer->results && answer->n_results > AT_OPEN ? answer->results[AT_OPEN] : NULL;
+    const char *until = opened && PQntuples(opened) == 1
+                            ? strrchr(PQgetvalue(opened, 0, PQnfields(opened) - 1), ' ')
+                            : NULL;
+    long long ms = until ? strtoll(until, NULL, 10) : 0;
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm utc;
+    char text[DEADLINE_BYTES - 8];
+    if (ms > 0 && gmtime_r(&seconds, &utc) &&
+        strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &utc))
+        snprintf(batch->deadline, sizeof batch->deadline, "%s.%03d+00", text, (int)(ms % 1000));
 }
 
 /* ---- remembering ---- */

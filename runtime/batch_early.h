@@ -31,6 +31,9 @@ enum save_manner batch_early_manner(struct batch *batch);
 /* Its commit is answered. */
 void batch_early_committed(struct batch *batch, struct pg_answer *answer);
 
+/* The connection was lost before its commit was answered: an operator may have broken its lock. */
+void batch_early_lost(struct batch *batch, const struct pg_answer *answer);
+
 /* The database refused: nothing has happened. Without its locks, its row or its right to them it
  * runs in the ordinary way; all else is as ever. */
 void batch_early_failed(struct batch *batch, const struct pg_answer *answer);

@@ -168,6 +168,8 @@ static bool committed(const struct batch *batch, const struct pg_answer *answer)
 static void on_saved(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
+    if (answer->connection_lost && batch->early)
+        batch_early_lost(batch, answer);
     if (!answer->connection_lost && answer->fault.kind && batch->early) {
         batch_early_failed(batch, answer);
     } else if (!answer->connection_lost && answer->fault.kind) {

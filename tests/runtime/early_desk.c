@@ -49,10 +49,16 @@ void early_desk_open_with(struct early_desk *desk, void **state, const char *tab
     assert_int_equal(early_desk_n_early(desk), 1);
 }
 
-void early_desk_open(struct early_desk *desk, void **state, const char *yaml)
+struct runtime_options early_desk_options(void **state)
 {
     struct runtime_options options = runtime_fixture_options(*state);
     options.row_memory_us = 600 * 1000 * 1000;
+    return options;
+}
+
+void early_desk_open(struct early_desk *desk, void **state, const char *yaml)
+{
+    struct runtime_options options = early_desk_options(state);
     early_desk_open_with(desk, state, FLOW_TABLES, yaml, &options);
 }
 

@@ -15,6 +15,9 @@ struct early_desk {
     PGconn *other;
 };
 
+/* The host remembers rows for the whole of a test. */
+struct runtime_options early_desk_options(void **state);
+
 /* Row 1 was saved three times, the last time early; its n is 3, or three more than tables says. */
 void early_desk_open(struct early_desk *desk, void **state, const char *yaml);
 void early_desk_open_with(struct early_desk *desk, void **state, const char *tables,

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "clock.h"
+
 #define ADD_SLOWLY(waiting) FLOW FLOW_ADD("a", "1", "    waiting-timeout: " waiting "\n")
 
 /* ---- that it happens ---- */
@@ -55,8 +57,7 @@ static void no_memory_for_rows_means_no_early_one(void **state)
 static void every_kind_of_value_comes_back_as_it_is(void **state)
 {
     struct early_desk desk;
-    struct runtime_options options = runtime_fixture_options(*state);
-    options.row_memory_us = 600 * 1000 * 1000;
+    struct runtime_options options = early_desk_options(state);
     early_desk_open_with(
         &desk, state,
         "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL, f double precision,"
@@ -86,30 +87,43 @@ static void every_kind_of_value_comes_back_as_it_is(void **state)
     early_desk_close(&desk, 6, 6);
 }
 
-/* Each is set right for a transaction that loads; what is early leaves them and runs again. */
+/* Each is set right for a transaction that loads; what is early leaves them and runs again. The
+ * value comes with the execution that would be the first early one: what came before it has the
+ * same text in all settings. */
 static void a_session_with_other_settings_is_not_early(void **state)
 {
-    static const char *const settings[] = {"datestyle = 'German'", "synchronous_commit = off"};
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        const char *setting, *type, *value, *wanted;
+    } cases[] = {
+        {"synchronous_commit = off", "date", "'2026-03-29'", "2026-03-29"},
+        {"datestyle = 'German'", "date", "'2026-03-29'", "2026-03-29"},
+        {"intervalstyle = 'iso_8601'", "interval", "'1 day'", "1 day"},
+        {"extra_float_digits = 0", "double precision", "0.1 + 0.2", "0.30000000000000004"},
+        {"bytea_output = 'escape'", "bytea", "'\\\\x00ff'", "x00ff"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[1000];
         struct early_desk desk = {.fixture = *state};
-        struct runtime_options options = runtime_fixture_options(*state);
-        options.row_memory_us = 600 * 1000 * 1000;
-        runtime_fixture_tables(
-            desk.fixture, "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL,"
-                          " d date NOT NULL); INSERT INTO counter VALUES (1, 0, '2026-03-29')");
+        struct runtime_options options = early_desk_options(state);
+        runtime_fixture_tables(desk.fixture, FLOW_TABLES);
+        fixture_execf(desk.fixture->sql, "ALTER TABLE counter ADD v %s", cases[i].type);
         fixture_execf(desk.fixture->sql,
                       "DO $$BEGIN EXECUTE format('ALTER DATABASE %%I SET %%s', current_database(),"
                       " $x$%s$x$); END$$",
-                      settings[i]);
+                      cases[i].setting);
         desk.host = host_start(desk.fixture, &options);
-        desk.workflow = host_publish(
-            desk.host, FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
-                                      "data.row.n = data.row.n + 1; output.d = data.row.d"));
+        snprintf(yaml, sizeof yaml,
+                 FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
+                                "data.row.n = data.row.n + 1; output.v = data.row.v;"
+                                " if data.row.n == 3 then data.row.v = %s end"),
+                 cases[i].value);
+        desk.workflow = host_publish(desk.host, yaml);
         desk.other = fixture_connect(desk.fixture->conninfo);
-        for (int n = 0; n < 5; n++) {
+        for (int n = 1; n <= 5; n++) {
             struct outcome outcome = early_desk_run(&desk);
             assert_outcome(&outcome, STATUS_COMPLETED, "");
-            assert_string_equal(outcome.output, "{\"d\":\"2026-03-29\"}");
+            if (n > 3)
+                assert_non_null(strstr(outcome.output, cases[i].wanted));
         }
         assert_int_equal(early_desk_n_early(&desk), 0);
         assert_int_equal(early_desk_n_missed(&desk), 1);
@@ -161,8 +175,10 @@ static void a_row_that_is_gone_is_missing(void **state)
     fixture_exec(desk.other, "DELETE FROM counter WHERE id = 1");
     struct outcome outcome = early_desk_run(&desk);
     assert_outcome(&outcome, STATUS_MISSING, "no such row");
-    fixture_exec(desk.other, "INSERT INTO counter VALUES (1, 7)");
-    early_desk_close(&desk, 3, 7);
+    fixture_exec(desk.other, "INSERT INTO counter VALUES (1, 7); SELECT pg_sleep(1.1)");
+    early_desk_run_well(&desk); /* it is forgotten: nothing is missed again */
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    early_desk_close(&desk, 4, 8);
 }
 
 /* The statement that saves stands at the row, which is the one it looks for, until the other ends.
@@ -306,8 +322,7 @@ static void two_hosts_take_turns(void **state)
     struct early_desk desk;
     struct outcome outcomes[2];
     early_desk_open(&desk, state, ADD);
-    struct runtime_options options = runtime_fixture_options(*state);
-    options.row_memory_us = 600 * 1000 * 1000;
+    struct runtime_options options = early_desk_options(state);
     struct host *second = host_start(desk.fixture, &options);
     struct workflow *workflow = host_publish(second, ADD);
     for (int i = 0; i < ROUNDS; i++) {
@@ -452,6 +467,34 @@ static void who_misses_pauses(void **state)
     early_desk_close(&desk, 7, 11);
 }
 
+static void change_and_miss(struct early_desk *desk, int n_missed)
+{
+    fixture_exec(desk->other, "UPDATE counter SET n = n WHERE id = 1");
+    early_desk_run_well(desk);
+    assert_int_equal(early_desk_n_missed(desk), n_missed);
+    early_desk_run_well(desk); /* it is remembered again */
+    early_desk_run_well(desk);
+    fixture_exec(desk->other, "SELECT pg_sleep(1.05)");
+}
+
+/* Twice as long after the second miss in a row, and no longer after one that was none. */
+static void the_pause_grows_and_ends(void **state)
+{
+    struct early_desk desk;
+    early_desk_open(&desk, state, ADD);
+    change_and_miss(&desk, 1);
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 2);
+    change_and_miss(&desk, 2);
+    int64_t missed_us = clock_monotonic_us();
+    change_and_miss(&desk, 3);
+    early_desk_run_well(&desk);
+    bool in_time = clock_monotonic_us() < missed_us + 2 * 1000 * 1000;
+    assert_int_equal(early_desk_n_missed(&desk), 3);
+    assert_true(!in_time || early_desk_n_early(&desk) == 2);
+    early_desk_close(&desk, 14, 14);
+}
+
 int early_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +524,7 @@ int early_tests(void)
         cmocka_unit_test(what_a_script_logs_is_told_once),
         cmocka_unit_test(a_new_connection_remembers_nothing),
         cmocka_unit_test(who_misses_pauses),
+        cmocka_unit_test(the_pause_grows_and_ends),
     };
     return cmocka_run_group_tests_name("early", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);

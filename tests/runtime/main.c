@@ -15,6 +15,7 @@ static const struct {
     {"decimal", decimal_tests},
     {"early", early_tests},
     {"early_more", early_more_tests},
+    {"early_loss", early_loss_tests},
     {"definition_publish", definition_publish_tests},
     {"definition_refresh", definition_refresh_tests},
     {"definition_reload", definition_reload_tests},

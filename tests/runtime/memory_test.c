@@ -136,7 +136,8 @@ static void run_all(struct scene *scene, const char *script, const char *const *
         assert_true(json_read("input", inputs[i], strlen(inputs[i]), &scene->inputs[i], &fault));
     run(scene, 0, 0);
     long n_all = run(scene, 0, 0);
-    int64_t until_us = clock_monotonic_us() + long_or(300, 6) * INT64_C(1000000);
+    int64_t until_us =
+        clock_monotonic_us() + long_or(300, scene->one_by_one ? 3 : 6) * INT64_C(1000000);
     long n_samples = 0;
     for (; n_samples < SAMPLES_MAX && n_samples < 2 * n_all; n_samples++) {
         if (n_samples >= SAMPLES_MIN && clock_monotonic_us() > until_us)

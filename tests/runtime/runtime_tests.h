@@ -9,6 +9,7 @@ int chain_tests(void);
 int memory_tests(void);
 int decimal_tests(void);
 int early_tests(void);
+int early_loss_tests(void);
 int early_more_tests(void);
 int definition_hosts_tests(void);
 int definition_publish_tests(void);
