@@ -304,6 +304,15 @@ static void a_unique_key_that_moves_to_another_row_finds_that(void **state)
     host_stop(desk.host);
 }
 
+static void who_always_emits_is_not_early(void **state)
+{
+    struct early_desk desk;
+    run_at(&desk, state, FLOW_TABLES, "integer, part: integer", "key: {id: input.id}",
+           "data.row.n = data.row.n + 1; emit('counted')", "{\"id\":1,\"part\":1}", 5);
+    assert_sql_int(desk.fixture, "SELECT n FROM counter WHERE id = 1", 5);
+    done_at(&desk, 0);
+}
+
 static void a_table_in_parts_is_not_remembered(void **state)
 {
     struct early_desk desk;
@@ -352,6 +361,22 @@ static void another_table_of_the_same_name_is_another(void **state)
     assert_outcome(&outcome, STATUS_COMPLETED, "");
     assert_sql_int(desk.fixture, "SELECT n FROM old WHERE id = 1", 3);
     early_desk_close(&desk, 4, 51);
+}
+
+/* ---- what is only read ---- */
+
+static void who_only_reads_reads_what_stands(void **state)
+{
+    struct early_desk desk;
+    early_desk_open(&desk, state,
+                    FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
+                                   "if data.row.n < 3 then data.row.n = data.row.n + 1 end;"
+                                   " output.n = data.row.n"));
+    fixture_exec(desk.other, "UPDATE counter SET n = 50 WHERE id = 1");
+    struct outcome outcome = early_desk_run(&desk);
+    assert_outcome(&outcome, STATUS_COMPLETED, "");
+    assert_string_equal(outcome.output, "{\"n\":50}");
+    early_desk_close(&desk, 4, 50);
 }
 
 /* ---- conflicts ---- */
@@ -473,9 +498,11 @@ int early_more_tests(void)
         cmocka_unit_test(what_is_emitted_is_emitted),
         cmocka_unit_test(keys_of_texts_and_of_several_columns_are_keys),
         cmocka_unit_test(a_unique_key_that_moves_to_another_row_finds_that),
+        cmocka_unit_test(who_always_emits_is_not_early),
         cmocka_unit_test(a_table_in_parts_is_not_remembered),
         cmocka_unit_test(wide_rows_and_large_ones_are_not_early),
         cmocka_unit_test(another_table_of_the_same_name_is_another),
+        cmocka_unit_test(who_only_reads_reads_what_stands),
         cmocka_unit_test(a_change_that_was_made_before_is_no_conflict),
         cmocka_unit_test(who_would_not_wait_for_its_lock_does_not),
         cmocka_unit_test(a_row_that_somebody_has_locked_is_not_waited_for_long),

@@ -39,6 +39,23 @@ static void a_row_that_was_loaded_long_ago_is_loaded_again(void **state)
     early_desk_close(&desk, 4, 4);
 }
 
+static void a_row_that_is_saved_now_and_then_is_not_remembered(void **state)
+{
+    struct early_desk desk = {.fixture = *state};
+    struct runtime_options options = runtime_fixture_options(*state);
+    options.row_memory_us = 300 * 1000;
+    runtime_fixture_tables(desk.fixture, FLOW_TABLES);
+    desk.host = host_start(desk.fixture, &options);
+    desk.workflow = host_publish(desk.host, ADD);
+    desk.other = fixture_connect(desk.fixture->conninfo);
+    early_desk_run_well(&desk);
+    runtime_fixture_turn(desk.fixture, 350);
+    early_desk_run_well(&desk);
+    early_desk_run_well(&desk);
+    assert_int_equal(early_desk_n_early(&desk), 0);
+    early_desk_close(&desk, 3, 3);
+}
+
 static void no_memory_for_rows_means_no_early_one(void **state)
 {
     struct early_desk desk = {.fixture = *state};
@@ -381,6 +398,19 @@ static void a_script_that_raises_has_all_its_retries(void **state)
     early_desk_close(&desk, 3, 3);
 }
 
+/* Its script ends well, and what it leaves is refused. */
+static void what_cannot_be_told_has_all_its_retries(void **state)
+{
+    struct early_desk desk;
+    early_desk_open(&desk, state,
+                    FLOW FLOW_STEP("a", FLOW_CONTEXT, "    retries: 2\n",
+                                   "if data.row.n >= 3 then output.enough = function() end end;"
+                                   " data.row.n = data.row.n + 1"));
+    fail_three_times(&desk);
+    assert_int_equal(early_desk_n_missed(&desk), 1);
+    early_desk_close(&desk, 3, 3);
+}
+
 static void a_guard_decides_by_what_stands(void **state)
 {
     struct early_desk desk;
@@ -499,6 +529,7 @@ int early_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_third_of_a_row_is_early_and_so_are_those_that_follow),
         cmocka_unit_test(a_row_that_was_loaded_long_ago_is_loaded_again),
+        cmocka_unit_test(a_row_that_is_saved_now_and_then_is_not_remembered),
         cmocka_unit_test(no_memory_for_rows_means_no_early_one),
         cmocka_unit_test(every_kind_of_value_comes_back_as_it_is),
         cmocka_unit_test(a_session_with_other_settings_is_not_early),
@@ -518,6 +549,7 @@ int early_tests(void)
         cmocka_unit_test(two_hosts_take_turns),
         cmocka_unit_test(who_is_late_does_not_commit),
         cmocka_unit_test(a_script_that_raises_has_all_its_retries),
+        cmocka_unit_test(what_cannot_be_told_has_all_its_retries),
         cmocka_unit_test(a_guard_decides_by_what_stands),
         cmocka_unit_test(scripts_that_want_more_run_after_their_lock),
         cmocka_unit_test(what_a_script_logs_is_told_once),
