@@ -7,11 +7,11 @@
  * Nothing is promised less. The locks are tried in a statement of their own. The next one finds the
  * row by the key that is asked for, its place and version (ctid, xmin) and a hash of its values by
  * their names, under the locks and without any lease in the table of leases, or fails: so the row
- * that the script saw is the row that a load would have found. Until
- * then nothing that it did is seen by anybody: scripts that ask for anything but that row, emit,
- * act, wait or do not end well leave no trace, and run in the ordinary way. So does everything that
- * misses: a lock that is held, a row that is another. An activity that misses does not try for a
- * second, and twice as long after each further miss.
+ * that the script saw is the row that a load would have found. Until then nothing that it did is
+ * seen by anybody: scripts that ask for anything but that row, emit, act, wait or do not end well
+ * leave no trace, and run in the ordinary way. So does everything that misses: a lock that is held,
+ * a row that is another. An activity that misses does not try for a second, and twice as long after
+ * each further miss.
  *
  * A row is remembered when one of its kind was saved twice within row_memory_us, and is loaded anew
  * after that time at the latest.

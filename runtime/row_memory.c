@@ -15,6 +15,8 @@ struct place {
     int64_t noted_us;
     PGresult *row; /* NULL = none */
     int64_t read_us;
+    bool large; /* the last row that came was, then */
+    int64_t large_us;
 };
 
 struct row_memory {
@@ -57,7 +59,7 @@ static const struct place *find(const struct row_memory *memory, const char *key
 bool row_memory_noted(const struct row_memory *memory, const char *key, int64_t since_us)
 {
     const struct place *place = find(memory, key);
-    return place && place->noted_us >= since_us;
+    return place && place->noted_us >= since_us && !(place->large && place->large_us >= since_us);
 }
 
 void row_memory_note(struct row_memory *memory, const char *key, int64_t now_us, PGresult *row,
@@ -72,7 +74,11 @@ void row_memory_note(struct row_memory *memory, const char *key, int64_t now_us,
     place->row = NULL;
     place->noted_us = now_us;
     place->read_us = read_us;
-    if (row && place->key && PQresultMemorySize(row) <= ROW_BYTES_MAX)
+    if (!row)
+        return;
+    place->large = PQresultMemorySize(row) > ROW_BYTES_MAX;
+    place->large_us = now_us;
+    if (place->key && !place->large)
         place->row = row;
     else
         PQclear(row);

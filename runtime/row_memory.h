@@ -17,7 +17,8 @@ struct row_memory;
 MUST_CHECK bool row_memory_new(struct row_memory **out, struct fault *fault);
 void row_memory_free(struct row_memory *memory);
 
-/* key tells one row of one table from all others. True if it was noted since since_us. */
+/* key tells one row of one table from all others. True if it was noted since since_us, and not with
+ * a row that is too large to be remembered. */
 bool row_memory_noted(const struct row_memory *memory, const char *key, int64_t since_us);
 
 /* A row has been saved, with or without a copy. row NULL = without; otherwise it is the memory's

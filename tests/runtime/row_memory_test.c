@@ -117,9 +117,15 @@ static void a_large_row_is_not_kept_nor_the_one_before(void **state)
     memset(large, 'x', LARGE);
     note(*state, "a", 1, "one", 1);
     row_memory_note(*state, "a", 2, row_of(large, LARGE), 2);
-    assert_unknown(*state, "a", INT64_MIN);
-    assert_true(row_memory_noted(*state, "a", 2));
     free(large);
+    assert_unknown(*state, "a", INT64_MIN);
+    assert_false(row_memory_noted(*state, "a", 2)); /* it is not asked for again soon */
+    row_memory_note(*state, "a", 3, NULL, 0);
+    assert_false(row_memory_noted(*state, "a", 2));
+    assert_true(row_memory_noted(*state, "a", 3));
+    note(*state, "a", 4, "two", 4);
+    assert_found(*state, "a", 0, "two", 4);
+    assert_true(row_memory_noted(*state, "a", 2));
 }
 
 /* More keys than places: each finds its own row or none, and the last of all its own. */
