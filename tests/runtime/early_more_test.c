@@ -274,7 +274,8 @@ static void keys_of_texts_and_of_several_columns_are_keys(void **state)
 {
     struct early_desk desk;
     run_at(&desk, state,
-           "CREATE TABLE counter (id text, part integer, n integer, PRIMARY KEY (id, part));"
+           "CREATE TABLE counter (id text, part integer, n integer, content text,"
+           " PRIMARY KEY (id, part));"
            "INSERT INTO counter VALUES ('a|1:b''\"', 1, 0), ('a|1:b''\"', 2, 50), ('', 1, 70)",
            "string, part: integer", "key: {id: input.id, part: input.part}",
            "data.row.n = data.row.n + 1", "{\"id\":\"a|1:b'\\\"\",\"part\":1}", 5);
