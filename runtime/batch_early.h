@@ -5,7 +5,7 @@
  * COMMIT.
  *
  * Nothing is promised less. The locks are tried in a statement of their own. The next one finds the
- * row by the key that is asked for, its place and version (ctid, xmin) and a hash of its values by
+ * row by the key that is asked for, its place and version (ctid, xmin) and its values by
  * their names, under the locks and without any lease in the table of leases, or fails: so the row
  * that the script saw is the row that a load would have found. Until then nothing that it did is
  * seen by anybody: scripts that ask for anything but that row, emit, act, wait or do not end well

@@ -44,14 +44,12 @@ static struct key key_of(const struct batch_rows *rows, const struct held *held)
 }
 
 /* Whoever gives the columns of a table another meaning, by other names or defaults, writes no row:
- * place and version stay. So what a save gives back has a hash of its values by their names, which
- * the next one compares. */
+ * place and version stay. So the values are compared too, by their names. */
 static void add_content(struct text *sql, const struct table *table)
 {
     for (int c = 0; c < table->n_columns; c++)
-        text_addf(sql, "%st.%s", c ? ", " : "pg_catalog.hashtextextended(ROW(",
-                  table->columns[c].quoted);
-    text_add_chars(sql, ")::text, 0)");
+        text_addf(sql, "%st.%s", c ? ", " : "ROW(", table->columns[c].quoted);
+    text_add_chars(sql, ")::text");
 }
 
 /* "WITH u AS (UPDATE ...) ", whose parameters follow n_before others. */
@@ -84,14 +82,13 @@ static void add_one_sql(struct text *sql, const struct update *update, const str
         text_addf(sql, " AND t.ctid = $%d::tid AND NOT EXISTS (SELECT FROM @schema@.lease) AND ",
                   param + 2);
         add_content(sql, table);
-        text_addf(sql, " = $%d::bigint", param + 3);
+        text_addf(sql, " = $%d::text", param + 3);
     }
     text_add_chars(sql, " RETURNING ");
     if (manner == SAVE_SILENT) {
         text_add_char(sql, '1');
     } else {
-        add_content(sql, table);
-        text_add_chars(sql, " AS content, t.ctid, t.xmin");
+        text_add_chars(sql, "0 AS none, t.ctid, t.xmin");
         for (int c = 0; c < table->n_columns; c++)
             text_addf(sql, ", t.%s", table->columns[c].quoted);
     }

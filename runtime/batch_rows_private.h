@@ -73,7 +73,7 @@ struct batch_rows {
     struct held *held_by_identity;
     int round;                   /* of reading */
     const struct slot *recalled; /* its row is remembered; NULL = none is */
-    char content[24];            /* of that row: see batch_rows_one.c */
+    const char *content;         /* its values, as PostgreSQL writes a record */
     bool forgot;                 /* the next round fills every row that is still there */
     bool keeps_as_read;          /* over several transactions: the first reading counts */
     struct update *updates;

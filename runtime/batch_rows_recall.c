@@ -47,13 +47,47 @@ bool batch_rows_text_varies(const struct batch_rows *rows, int slot)
     return false;
 }
 
+/* As record_out does: src/backend/utils/adt/rowtypes.c. What it would quote by the locale's own
+ * spaces is another text, and thus a row that is not recalled. */
+static void add_record_value(struct text *out, const char *value)
+{
+    bool quoted = !*value || strpbrk(value, "\"\\(), \t\n\v\f\r");
+    if (!quoted) {
+        text_add_chars(out, value);
+        return;
+    }
+    text_add_char(out, '"');
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            text_add_char(out, *value);
+        text_add_char(out, *value);
+    }
+    text_add_char(out, '"');
+}
+
+static const char *record_text(struct batch_rows *rows, const struct table *table,
+                               const PGresult *row)
+{
+    struct text *text = &rows->scratch;
+    text_clear(text);
+    for (int c = 0; c < table->n_columns; c++) {
+        text_add_char(text, c ? ',' : '(');
+        if (!PQgetisnull(row, 0, c + 3))
+            add_record_value(text, PQgetvalue(row, 0, c + 3));
+    }
+    text_add_char(text, ')');
+    return text->failed ? NULL : region_copy_chars(rows->region, text_chars(text));
+}
+
 bool batch_rows_recall(struct batch_rows *rows, int slot, const PGresult *row, struct fault *fault)
 {
     struct slot *asked = rows->slots[slot];
+    rows->content = record_text(rows, asked->load->table, row);
+    if (!rows->content)
+        return fault_no_memory(fault);
     rows->round++;
     asked->n_found = 0;
     asked->loaded = batch_rows_read_line(rows, asked, row, 0, /* before= */ NULL, fault);
     rows->recalled = asked->loaded ? asked : NULL;
-    snprintf(rows->content, sizeof rows->content, "%s", PQgetvalue(row, 0, 0));
     return asked->loaded;
 }

@@ -78,7 +78,9 @@ static void every_kind_of_value_comes_back_as_it_is(void **state)
     early_desk_open_with(
         &desk, state,
         "CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL, f double precision,"
-        " t text, at timestamptz, d date, j jsonb, m numeric(8,2), b bytea, u uuid, nothing text);"
+        " t text, at timestamptz, d date, j jsonb, m numeric(8,2), b bytea, u uuid, nothing text, "
+        "e text DEFAULT '',"
+        " p text DEFAULT '(a, \"b\") c\\d');"
         "INSERT INTO counter VALUES (1, 0, 0.1, E'a\\'\"\\\\ \\u00e4', '2026-03-29 01:30+00',"
         " '2026-03-29', '{\"a\":[1,null]}', 1.50, '\\x00ff', "
         "'6a1a3f2c-0000-4000-8000-000000000001',"
