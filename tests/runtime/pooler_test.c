@@ -134,7 +134,7 @@ static void nothing_is_lost_or_done_twice_when_it_is_killed(void **state)
 
 static void cut_at_commit(struct stage *stage, enum pg_proxy_strike strike, bool before_it)
 {
-    enum { CUTS = 6 };
+    enum { CUTS = 4 };
     struct pg_proxy *proxy;
     struct pgbouncer *pgbouncer;
     struct peer peer;
@@ -206,7 +206,7 @@ static void wait_for(struct stage *stage, struct peer *holder, struct peer *wait
 {
     struct ending first, second;
     struct recipe holds = {.name = "holds",
-                           .script = "local n = data.row.value sleep(0.5)"
+                           .script = "local n = data.row.value sleep(0.3)"
                                      " data.row.value = n + 1"};
     struct recipe waits = {.name = "waits"};
     struct workflow *here = peer_publish(holder, &holds), *there = peer_publish(waiter, &waits);
