@@ -70,11 +70,12 @@ static void run_in_field(struct peer *peer, void *arg)
 /* What happens to the pooler while the hosts work. */
 typedef void trouble_fn(struct pgbouncer *pgbouncer);
 
-static void count_through_it(struct stage *stage, int n_sessions, trouble_fn *trouble)
+static void count_through_it(struct stage *stage, int n_sessions, const char *more,
+                             trouble_fn *trouble)
 {
     enum { HOSTS = 3 };
     struct field *field = share_new(sizeof *field);
-    struct pgbouncer *pgbouncer = pgbouncer_start(stage->conninfo, n_sessions, "");
+    struct pgbouncer *pgbouncer = pgbouncer_start(stage->conninfo, n_sessions, more);
     struct runtime_options options = runtime_default_options();
     struct peer first;
     pid_t pids[HOSTS];
@@ -86,7 +87,7 @@ static void count_through_it(struct stage *stage, int n_sessions, trouble_fn *tr
                             run_in_field, field);
     while (get(&field->n_ready) < HOSTS)
         nap_ms(10);
-    nap_ms(long_or(5000, 700));
+    nap_ms(long_or(5000, 500));
     trouble(pgbouncer);
     __atomic_add_fetch(&field->stop, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < HOSTS; i++)
@@ -108,12 +109,17 @@ static void none(struct pgbouncer *pgbouncer)
 
 static void hosts_behind_it_and_beside_it_count_exactly(void **state)
 {
-    count_through_it(*state, 20, none);
+    count_through_it(*state, 20, "", none);
+}
+
+static void in_session_mode_too(void **state)
+{
+    count_through_it(*state, 60, "pool_mode = session", none);
 }
 
 static void fewer_sessions_than_connections_only_make_it_slower(void **state)
 {
-    count_through_it(*state, 3, none);
+    count_through_it(*state, 3, "", none);
 }
 
 static void kill_it(struct pgbouncer *pgbouncer)
@@ -127,7 +133,7 @@ static void kill_it(struct pgbouncer *pgbouncer)
 
 static void nothing_is_lost_or_done_twice_when_it_is_killed(void **state)
 {
-    count_through_it(*state, 20, kill_it);
+    count_through_it(*state, 20, "", kill_it);
 }
 
 /* ---- lost answers ---- */
@@ -418,6 +424,7 @@ int pooler_tests(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(hosts_behind_it_and_beside_it_count_exactly),
+        TEST(in_session_mode_too),
         TEST(fewer_sessions_than_connections_only_make_it_slower),
         TEST(nothing_is_lost_or_done_twice_when_it_is_killed),
         TEST(a_commit_whose_answer_is_lost_before_or_behind_it_counts_once),
