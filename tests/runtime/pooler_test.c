@@ -124,7 +124,7 @@ static void fewer_sessions_than_connections_only_make_it_slower(void **state)
 
 static void kill_it(struct pgbouncer *pgbouncer)
 {
-    for (int i = 0; i < long_or(10, 3); i++) {
+    for (int i = 0; i < long_or(10, 2); i++) {
         pgbouncer_kill(pgbouncer);
         pgbouncer_run(pgbouncer);
         nap_ms(300);
@@ -384,6 +384,26 @@ static void a_lock_behind_it_is_broken_from_behind_it(void **state)
     close_pair(&pair);
 }
 
+static void who_waits_behind_it_is_shown(void **state)
+{
+    struct pair pair;
+    struct ending waiter;
+    struct recipe waits = {.name = "waits", .acquire = "60s"};
+    open_pair(&pair, *state);
+    PGconn *holder = fixture_connect(pair.stage->conninfo);
+    struct workflow *workflow = peer_publish(&pair.behind, &waits);
+    fixture_exec(holder, "BEGIN; SELECT latchkey.lock('message/1')");
+    peer_submit(&pair.behind, workflow, &waiter, NULL, "{\"id\":1}");
+    peer_turn_until_true(&pair.behind, pair.stage->conn,
+                         "SELECT count(*) = 1 FROM latchkey.locks WHERE path = 'message/1' AND NOT"
+                         " granted AND mode = 'exclusive' AND workflow = 'waits'",
+                         SOON_MS);
+    PQfinish(holder);
+    peer_finish(&pair.behind, SOON_MS);
+    assert_int_equal(waiter.status, STATUS_COMPLETED);
+    close_pair(&pair);
+}
+
 /* ---- leases ---- */
 
 static void leases_hold_and_are_waited_for_on_both_sides_of_it(void **state)
@@ -434,6 +454,7 @@ int pooler_tests(void)
         TEST(a_frozen_process_behind_it_loses_its_lock_and_saves_nothing),
         TEST(a_host_frozen_in_a_pipeline_behind_it_is_ended_by_another),
         TEST(a_lock_behind_it_is_broken_from_behind_it),
+        TEST(who_waits_behind_it_is_shown),
         TEST(leases_hold_and_are_waited_for_on_both_sides_of_it),
     };
     if (!pgbouncer_is_installed()) {
