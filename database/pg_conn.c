@@ -53,6 +53,7 @@ struct pg_conn {
     struct fault broken;     /* why the connection is of no more use */
     struct fault last_words; /* the FATAL that the server sent before it went away */
     bool worn;               /* its prepared statements are stale: not to be reused */
+    bool pooled;             /* it ends at a pooler */
     bool *closed;            /* set while a callback runs: tells that it closed the connection */
 };
 
@@ -133,6 +134,7 @@ static void fail(struct pg_conn *conn, const struct fault *why)
     conn->broken = fault;
     enter(conn, PG_BROKEN);
     if (conn->up) {
+        conn->done = NULL; /* ours */
         finish_up(conn, &fault);
     } else if (conn->done) {
         conn->answer.connection_lost = true;
@@ -184,9 +186,10 @@ static const struct pg_slot *slot_now(const struct pg_conn *conn)
 static void on_notice(void *arg, const PGresult *result)
 {
     struct pg_conn *conn = arg;
-    if (pg_fault_ends_connection(result))
+    bool ends = pg_fault_ends_connection(result);
+    if (ends && !conn->last_words.kind) /* a pooler adds its own to the server's */
         pg_fault_from_result(result, &conn->last_words);
-    else if (conn->done && pg_fault_is_warning(result))
+    else if (!ends && conn->done && pg_fault_is_warning(result))
         conn->answer.warned =
             slot_now(conn) ? slot_now(conn)->statement : conn->answer.n_results - 1;
 }
@@ -216,12 +219,6 @@ static void mark_prepared(struct pg_statement_entry *entry, const PGresult *resu
             PQresultStatus(result) == PGRES_COMMAND_OK ? PG_STATEMENT_PREPARED : PG_STATEMENT_NEW;
 }
 
-/* A plan that no longer fits its table, or a pooler that gave us another backend. */
-static bool makes_worn(const char *sqlstate)
-{
-    return strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0;
-}
-
 static void note_failure(struct pg_conn *conn, const PGresult *result, int statement)
 {
     struct fault fault;
@@ -230,10 +227,9 @@ static void note_failure(struct pg_conn *conn, const PGresult *result, int state
         conn->answer.fault = fault;
         conn->answer.failed = statement;
     }
-    if (pg_fault_ends_connection(result))
+    if (pg_fault_ends_connection(result) && !conn->last_words.kind)
         conn->last_words = fault;
-    if (makes_worn(fault.sqlstate))
-        conn->worn = true;
+    conn->worn = conn->worn || pg_fault_wears(&fault);
 }
 
 /* What comes after the last statement is the Sync's: the commit of a pipeline that begins no
@@ -251,13 +247,6 @@ static void keep_result(struct pg_conn *conn, PGresult *result)
         conn->answer.results[slot->statement] = result;
 }
 
-/* libpq's own way to say that the connection is gone; no statement failed. */
-static bool is_made_up(const PGresult *result)
-{
-    return PQresultStatus(result) == PGRES_FATAL_ERROR &&
-           !PQresultErrorField(result, PG_DIAG_SQLSTATE);
-}
-
 /* Takes every result that is in. True if the answer is complete. */
 static bool drain(struct pg_conn *conn)
 {
@@ -267,7 +256,7 @@ static bool drain(struct pg_conn *conn)
             if (conn->slots.at > conn->slots.n) /* beyond the Sync: libpq has no more */
                 return false;
             conn->slots.at++;
-        } else if (PQstatus(conn->pq) == CONNECTION_BAD && is_made_up(result)) {
+        } else if (PQstatus(conn->pq) == CONNECTION_BAD && pg_fault_is_made_up(result)) {
             PQclear(result);
             return false;
         } else if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
@@ -280,17 +269,38 @@ static bool drain(struct pg_conn *conn)
     return false;
 }
 
-/* libpq reads when it cannot send: the server's last words may be in, and nobody has looked. */
-static void hear_last_words(struct pg_conn *conn)
-{
-    (void)drain(conn);
-}
-
 static void fail_without_memory(struct pg_conn *conn)
 {
     struct fault fault;
     fault_no_memory(&fault);
     fail(conn, &fault);
+}
+
+static void on_answerer(struct pg_answer *answer, void *arg)
+{
+    struct pg_conn *conn = arg;
+    if (answer->fault.kind) {
+        fail(conn, &answer->fault);
+        return;
+    }
+    conn->pooled = atoi(PQgetvalue(answer->results[0], 0, 0)) != PQbackendPID(conn->pq);
+    if (conn->pooled)
+        pg_statements_unname(conn->statements);
+    finish_up(conn, NULL);
+}
+
+/* A pooler lends its sessions and so gives process ids of its own making at the connecting. The
+ * limit of connecting holds for this too: behind a pooler only the answer means that there is a
+ * server. */
+static void ask_who_answers(struct pg_conn *conn)
+{
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct fault fault;
+    if (pipeline)
+        pg_pipeline_add(pipeline, PG_UNNAMED, PG_CONNECTING_WHO_TEXT, 0, NULL);
+    if (!pipeline || !pg_conn_send(conn, pipeline, /* timeout_us= */ 0, on_answerer, conn, &fault))
+        fail_without_memory(conn);
+    pg_pipeline_free(pipeline);
 }
 
 static void step_connecting(struct pg_conn *conn)
@@ -305,9 +315,8 @@ static void step_connecting(struct pg_conn *conn)
                !enter(conn, PG_IDLE)) {
         fail_from_pq(conn);
     } else {
-        event_del(conn->timer);
         PQsetErrorVerbosity(conn->pq, PQERRORS_DEFAULT);
-        finish_up(conn, NULL);
+        ask_who_answers(conn);
     }
 }
 
@@ -331,9 +340,7 @@ static void finish_answered(struct pg_conn *conn)
 static void fail_over(struct pg_conn *conn)
 {
     struct fault fault;
-    fault_set(&fault, FAULT_DATABASE, "the answer of the database is larger than %lld KiB",
-              (long long)conn->gate.most / 1024);
-    memcpy(fault.sqlstate, PG_ANSWER_TOO_LARGE, sizeof fault.sqlstate);
+    pg_fault_of_size(conn->gate.most, &fault);
     if (!conn->answer.fault.kind) {
         conn->answer.fault = fault;
         conn->answer.failed = slot_now(conn) ? slot_now(conn)->statement : -1;
@@ -377,7 +384,7 @@ static void step_busy(struct pg_conn *conn, short what)
         return;
     int unsent = PQflush(conn->pq);
     if (unsent < 0) {
-        hear_last_words(conn);
+        (void)drain(conn); /* libpq reads when it cannot send: last words may be in */
         fail_from_pq(conn);
     } else if (unsent == 0 && !enter(conn, PG_READING)) {
         fail_without_memory(conn);
@@ -415,16 +422,8 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 
 static bool reserve(struct pg_conn *conn, int n_statements)
 {
-    if (!pg_slots_reserve(&conn->slots, n_statements))
-        return false;
-    if (n_statements > conn->results_capacity) {
-        PGresult **grown = realloc(conn->answer.results, (size_t)n_statements * sizeof *grown);
-        if (!grown)
-            return false;
-        conn->answer.results = grown;
-        conn->results_capacity = n_statements;
-    }
-    return true;
+    return pg_slots_reserve(&conn->slots, n_statements) &&
+           pg_slots_reserve_results(&conn->answer.results, &conn->results_capacity, n_statements);
 }
 
 static void tell_later(struct pg_conn *conn)
@@ -459,7 +458,7 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
                   pg_answer_fn *done, void *arg, struct fault *fault)
 {
     int n_statements = pg_pipeline_length(pipeline);
-    assert(!conn->done && !conn->up && (n_statements > 0 || !pg_pipeline_ok(pipeline)));
+    assert(!conn->done && (n_statements > 0 || !pg_pipeline_ok(pipeline)));
     if (!pg_pipeline_ok(pipeline) || !reserve(conn, n_statements))
         return fault_no_memory(fault);
     memset(conn->answer.results, 0, (size_t)n_statements * sizeof *conn->answer.results);
@@ -484,7 +483,7 @@ bool pg_conn_send(struct pg_conn *conn, const struct pg_pipeline *pipeline, int6
         !start_sending(conn)) {
         struct fault why;
         pg_fault_from_broken(conn->pq, &why);
-        hear_last_words(conn);
+        (void)drain(conn);
         break_later(conn, &why);
     }
     return true;
@@ -572,7 +571,12 @@ int pg_conn_server_version(const struct pg_conn *conn)
 
 int pg_conn_backend_pid(const struct pg_conn *conn)
 {
-    return PQbackendPID(conn->pq);
+    return conn->pooled ? 0 : PQbackendPID(conn->pq);
+}
+
+bool pg_conn_is_pooled(const struct pg_conn *conn)
+{
+    return conn->pooled;
 }
 
 void pg_conn_on_notify(struct pg_conn *conn, pg_notify_fn *notify, void *arg)
@@ -584,13 +588,7 @@ void pg_conn_on_notify(struct pg_conn *conn, pg_notify_fn *notify, void *arg)
 bool pg_conn_run_script(struct pg_conn *conn, const char *text, struct fault *fault)
 {
     assert(conn->state == PG_IDLE && !conn->done);
-    char *rendered = pg_statements_render(conn->statements, text);
-    if (!rendered)
-        return fault_no_memory(fault);
-    PQexitPipelineMode(conn->pq);
-    PQsetnonblocking(conn->pq, 0);
-    bool ok = pg_script_run(conn->pq, rendered, fault);
-    free(rendered);
+    bool ok = pg_script_run(conn->pq, conn->statements, text, fault);
     if (PQstatus(conn->pq) == CONNECTION_BAD || PQsetnonblocking(conn->pq, 1) != 0 ||
         !PQenterPipelineMode(conn->pq)) {
         pg_fault_from_broken(conn->pq, &conn->broken);

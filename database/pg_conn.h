@@ -16,13 +16,9 @@ struct pg_conn_options {
     const char *schema;           /* copied */
     const char *application_name; /* copied */
     int64_t connect_timeout_us;   /* 0 = none */
-    int64_t answer_bytes_max;     /* of one pipeline, about; 0 = any. See PG_ANSWER_TOO_LARGE */
-    bool unnamed_only;            /* no prepared statements: for poolers that lose them */
+    int64_t answer_bytes_max;     /* of one pipeline, about; 0 = any: pg_fault_of_size */
+    bool unnamed_only;            /* no prepared statements, as behind a pooler */
 };
-
-/* The sqlstate of an answer that was cut off at answer_bytes_max. The connection is lost with it;
- * `failed` is the statement whose rows were too many. */
-#define PG_ANSWER_TOO_LARGE "54000"
 
 /* Called exactly once, from the loop, never before pg_conn_open has returned. fault NULL = up. */
 typedef void pg_conn_up_fn(struct pg_conn *conn, const struct fault *fault, void *arg);
@@ -65,7 +61,11 @@ bool pg_conn_is_idle(const struct pg_conn *conn);       /* up, no pipeline, no o
 bool pg_conn_is_broken(const struct pg_conn *conn);     /* of no more use */
 int64_t pg_conn_up_us(const struct pg_conn *conn);      /* since when it was */
 int pg_conn_server_version(const struct pg_conn *conn); /* as PQserverVersion: 150018 */
-int pg_conn_backend_pid(const struct pg_conn *conn);
+int pg_conn_backend_pid(const struct pg_conn *conn);    /* 0 behind a pooler */
+
+/* True if it ends at a pooler: each transaction, from its BEGIN to the Sync after its end, may have
+ * another session of the server, which others have used before. Nothing is prepared there. */
+bool pg_conn_is_pooled(const struct pg_conn *conn);
 
 /* Notifications (LISTEN): payload is lent for the call. */
 typedef void pg_notify_fn(const char *channel, const char *payload, void *arg);

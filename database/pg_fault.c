@@ -9,6 +9,23 @@ enum {
     MESSAGE_BYTES = 2 * FAULT_TEXT_BYTES,
 };
 
+/* Severity in the C locale's words, whatever lc_messages says. */
+static bool severity_is(const PGresult *result, const char *severity)
+{
+    const char *said = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (!said) /* a pooler speaks for itself */
+        said = PQresultErrorField(result, PG_DIAG_SEVERITY);
+    return said && strcmp(said, severity) == 0;
+}
+
+/* A pooler says of every end of a connection that the protocol was violated, such as that the
+ * server is gone. */
+static void mend_sqlstate(const PGresult *result, struct fault *fault)
+{
+    if (strcmp(fault->sqlstate, "08P01") == 0 && pg_fault_ends_connection(result))
+        memcpy(fault->sqlstate, "08006", sizeof fault->sqlstate);
+}
+
 void pg_fault_from_result(const PGresult *result, struct fault *fault)
 {
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -21,18 +38,30 @@ void pg_fault_from_result(const PGresult *result, struct fault *fault)
     fault_set(fault, FAULT_DATABASE, "%s%s%s%s%s", primary, detail ? "; " : "",
               detail ? detail : "", hint ? "; " : "", hint ? hint : "");
     snprintf(fault->sqlstate, sizeof fault->sqlstate, "%.5s", sqlstate ? sqlstate : "");
-}
-
-/* Severity in the C locale's words, whatever lc_messages says. */
-static bool severity_is(const PGresult *result, const char *severity)
-{
-    const char *said = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-    return said && strcmp(said, severity) == 0;
+    mend_sqlstate(result, fault);
 }
 
 bool pg_fault_ends_connection(const PGresult *result)
 {
     return severity_is(result, "FATAL") || severity_is(result, "PANIC");
+}
+
+void pg_fault_of_size(int64_t most_bytes, struct fault *fault)
+{
+    fault_set(fault, FAULT_DATABASE, "the answer of the database is larger than %lld KiB",
+              (long long)most_bytes / 1024);
+    memcpy(fault->sqlstate, PG_ANSWER_TOO_LARGE, sizeof fault->sqlstate);
+}
+
+bool pg_fault_is_made_up(const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_FATAL_ERROR &&
+           !PQresultErrorField(result, PG_DIAG_SQLSTATE);
+}
+
+bool pg_fault_wears(const struct fault *fault)
+{
+    return strcmp(fault->sqlstate, "0A000") == 0 || strcmp(fault->sqlstate, "26000") == 0;
 }
 
 bool pg_fault_is_warning(const PGresult *notice)

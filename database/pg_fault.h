@@ -5,12 +5,27 @@
 #include "fault.h"
 
 #include <libpq-fe.h>
+#include <stdint.h>
 
 /* From a failed PGresult: FAULT_DATABASE with sqlstate and "primary; detail; hint". */
 void pg_fault_from_result(const PGresult *result, struct fault *fault);
 
 /* After such an error the server closes the connection. */
 bool pg_fault_ends_connection(const PGresult *result);
+
+/* The sqlstate of an answer that was cut off at pg_conn_options.answer_bytes_max. The connection is
+ * lost with it; pg_answer.failed is the statement whose rows were too many. */
+#define PG_ANSWER_TOO_LARGE "54000"
+
+/* An answer was larger than so many bytes. */
+void pg_fault_of_size(int64_t most_bytes, struct fault *fault);
+
+/* libpq's own way to say that the connection is gone; no statement failed. */
+bool pg_fault_is_made_up(const PGresult *result);
+
+/* After it the connection's prepared statements are of no use: a plan that no longer fits its
+ * table, or a session that is another. */
+bool pg_fault_wears(const struct fault *fault);
 
 bool pg_fault_is_warning(const PGresult *notice);
 

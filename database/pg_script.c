@@ -1,12 +1,14 @@
 #include "pg_script.h"
 
+#include <stdlib.h>
+
 static bool is_copy(ExecStatusType status)
 {
     return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
 }
 
 /* Not PQexec: of a server that says why and goes away it keeps only that it went away. */
-bool pg_script_run(PGconn *pq, const char *text, struct fault *fault)
+static bool run(PGconn *pq, const char *text, struct fault *fault)
 {
     bool ok = PQsendQuery(pq, text) == 1;
     bool copies = false;
@@ -24,5 +26,18 @@ bool pg_script_run(PGconn *pq, const char *text, struct fault *fault)
         }
         PQclear(result);
     }
+    return ok;
+}
+
+bool pg_script_run(PGconn *pq, const struct pg_statements *statements, const char *text,
+                   struct fault *fault)
+{
+    char *rendered = pg_statements_render(statements, text);
+    if (!rendered)
+        return fault_no_memory(fault);
+    PQexitPipelineMode(pq);
+    PQsetnonblocking(pq, 0);
+    bool ok = run(pq, rendered, fault);
+    free(rendered);
     return ok;
 }

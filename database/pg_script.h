@@ -3,6 +3,8 @@
  */
 #pragma once
 #include "pg_fault.h"
+#include "pg_statements.h"
 
-/* The connection must not be in pipeline mode. Fails with the first failure; COPY is one. */
-MUST_CHECK bool pg_script_run(PGconn *pq, const char *text, struct fault *fault);
+/* Leaves the connection's pipeline mode. Fails with the first failure; COPY is one. */
+MUST_CHECK bool pg_script_run(PGconn *pq, const struct pg_statements *statements, const char *text,
+                              struct fault *fault);

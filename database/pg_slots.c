@@ -15,6 +15,18 @@ bool pg_slots_reserve(struct pg_slots *slots, int n_statements)
     return true;
 }
 
+bool pg_slots_reserve_results(PGresult ***results, int *capacity, int n_statements)
+{
+    if (n_statements > *capacity) {
+        PGresult **grown = realloc(*results, (size_t)n_statements * sizeof *grown);
+        if (!grown)
+            return false;
+        *results = grown;
+        *capacity = n_statements;
+    }
+    return true;
+}
+
 void pg_slots_done(struct pg_slots *slots)
 {
     free(slots->items);

@@ -19,6 +19,8 @@ struct pg_slots {
 };
 
 MUST_CHECK bool pg_slots_reserve(struct pg_slots *slots, int n_statements);
+/* The same for an array of results. */
+MUST_CHECK bool pg_slots_reserve_results(PGresult ***results, int *capacity, int n_statements);
 void pg_slots_done(struct pg_slots *slots);
 
 /* Queues every statement in libpq, then a Sync. Room must have been reserved. False as libpq fails,

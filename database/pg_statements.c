@@ -8,10 +8,9 @@
 #include <string.h>
 
 /* Texts are long and looked up for each statement that is sent: eight bytes a step. */
-static unsigned hash_text(const void *key, size_t length)
+static uint64_t mix_text(uint64_t hash, const char *text, size_t length)
 {
-    const char *text = key;
-    uint64_t hash = length, word;
+    uint64_t word;
     for (; length >= sizeof word; text += sizeof word, length -= sizeof word) {
         memcpy(&word, text, sizeof word);
         hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
@@ -19,8 +18,12 @@ static unsigned hash_text(const void *key, size_t length)
     }
     word = 0;
     memcpy(&word, text, length);
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return (unsigned)(hash >> 32);
+    return (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static unsigned hash_text(const void *key, size_t length)
+{
+    return (unsigned)(mix_text(length, key, length) >> 32);
 }
 
 #define HASH_FUNCTION(key, length, hash) ((hash) = hash_text((key), (length)))
@@ -84,6 +87,11 @@ static void node_free(struct node *node)
     free(node);
 }
 
+void pg_statements_unname(struct pg_statements *statements)
+{
+    statements->unnamed_only = true;
+}
+
 void pg_statements_free(struct pg_statements *statements)
 {
     if (!statements)
@@ -124,6 +132,16 @@ char *pg_statements_render(const struct pg_statements *statements, const char *t
     return text_take(&out);
 }
 
+/* By its text: should a pooler that nobody noticed lend a session where others have prepared
+ * theirs, then what is run by this name is this statement or none. */
+static void name(struct pg_statement_entry *entry)
+{
+    size_t length = strlen(entry->rendered);
+    snprintf(entry->name, sizeof entry->name, "lk%016llx%016llx",
+             (unsigned long long)mix_text(length, entry->rendered, length),
+             (unsigned long long)mix_text(~(uint64_t)length, entry->rendered, length));
+}
+
 struct pg_statement_entry *pg_statements_get(struct pg_statements *statements, const char *text)
 {
     struct node *node = NULL;
@@ -140,8 +158,10 @@ struct pg_statement_entry *pg_statements_get(struct pg_statements *statements, c
         node_free(node);
         return NULL;
     }
-    if (!statements->unnamed_only && statements->n_named < NAMED_MAX)
-        snprintf(node->entry.name, sizeof node->entry.name, "lk%d", ++statements->n_named);
+    if (!statements->unnamed_only && statements->n_named < NAMED_MAX) {
+        statements->n_named++;
+        name(&node->entry);
+    }
     HASH_ADD(hh, statements->nodes, text, length, node);
     if (!node->hh.tbl) { /* uthash had no memory; it leaves the node out */
         node_free(node);

@@ -233,7 +233,7 @@ static void give_back(struct batch *batch, struct member *member)
 
 void batch_give_connection(struct batch *batch)
 {
-    if (batch->conn && batch->ran_sql)
+    if (batch->conn && batch->ran_sql && !pg_conn_is_pooled(batch->conn))
         session_reset_start(batch->runtime, batch->conn);
     else if (batch->conn)
         pg_pool_give(batch->runtime->pool, batch->conn);

@@ -351,7 +351,7 @@ static void send_request(struct batch *batch)
         return;
     }
     if (batch->lease)
-        batch_add_plain(batch, "ROLLBACK"); /* it has only read */
+        batch_add_end(batch, "ROLLBACK"); /* it has only read */
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
     batch_enter(batch, BATCH_ASKING);
     batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_asked);

@@ -26,7 +26,7 @@ static bool suits(const struct batch *batch)
 {
     const struct execution *execution = batch->members->execution;
     const struct definition *definition = execution->workflow->definition;
-    return batch->kind == BATCH_PLAIN && batch_is_alone(batch) &&
+    return batch->kind == BATCH_PLAIN && batch_is_alone(batch) && !pg_conn_is_pooled(batch->conn) &&
            batch->runtime->options.row_memory_us > 0 && execution->locks &&
            key_tries_fit_lone(execution->locks) && !execution->parks &&
            !execution->instance.stored && !execution->job[0] && !execution->key &&

@@ -14,7 +14,8 @@
  * each further miss.
  *
  * A row is remembered when one of its kind was saved twice within row_memory_us, and is loaded anew
- * after that time at the latest.
+ * after that time at the latest; after a new connection too, which may be to another server. A
+ * pooler would not tell of that: behind one nothing runs so.
  */
 #pragma once
 #include "batch_state.h"

@@ -15,6 +15,7 @@
 #include "history.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
+#include "session_reset.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,6 +35,13 @@ static const char CONSTRAINTS_TEXT[] = "SET CONSTRAINTS ALL IMMEDIATE";
 void batch_add_plain(struct batch *batch, const char *text)
 {
     pg_pipeline_add(batch->pipeline, PG_PREPARED, text, 0, NULL);
+}
+
+void batch_add_end(struct batch *batch, const char *text)
+{
+    batch_add_plain(batch, text);
+    if (batch->ran_sql && pg_conn_is_pooled(batch->conn))
+        session_reset_add(batch->runtime, batch->pipeline);
 }
 
 int64_t batch_whole_ms(int64_t us)
@@ -82,7 +90,7 @@ void batch_leave(struct batch *batch)
         return;
     }
     pg_pipeline_clear(batch->pipeline);
-    batch_add_plain(batch, ROLLBACK_TEXT);
+    batch_add_end(batch, ROLLBACK_TEXT);
     batch_enter(batch, BATCH_LEAVING);
     batch_send(batch, BATCH_GRACE_US, on_left);
 }
@@ -170,6 +178,8 @@ static void on_saved(struct pg_answer *answer, void *arg)
     struct batch *batch = arg;
     if (answer->connection_lost && batch->early)
         batch_early_lost(batch, answer);
+    if (answer->failed > batch->at_commit && committed(batch, answer))
+        answer->fault = (struct fault){0}; /* of what comes after it: batch_add_end */
     if (!answer->connection_lost && answer->fault.kind && batch->early) {
         batch_early_failed(batch, answer);
     } else if (!answer->connection_lost && answer->fault.kind) {
@@ -238,7 +248,7 @@ void batch_add_commit_checks(struct batch *batch)
 void batch_commit(struct batch *batch)
 {
     batch->at_commit = pg_pipeline_length(batch->pipeline);
-    batch_add_plain(batch, COMMIT_TEXT);
+    batch_add_end(batch, COMMIT_TEXT);
     batch_enter(batch, BATCH_SAVING);
     int64_t left_us = batch->deadline_us - clock_monotonic_us();
     batch_send(batch, (left_us > 0 ? left_us : 0) + BATCH_GRACE_US, on_saved);

@@ -158,6 +158,10 @@ void batch_add_commit_checks(struct batch *batch);
 /* Adds a statement without parameters. */
 void batch_add_plain(struct batch *batch, const char *text);
 
+/* Adds a statement that ends the transaction. What a script's own SQL has left in a session that
+ * is ours no longer goes with it. */
+void batch_add_end(struct batch *batch, const char *text);
+
 /* A period in whole milliseconds for the server, at least 1: 0 would be for ever. */
 int64_t batch_whole_ms(int64_t us);
 

@@ -231,6 +231,10 @@ static void on_up(struct pg_conn *conn, const struct fault *fault, void *arg)
         lose(watch, &failed);
         return;
     }
+    if (pg_conn_is_pooled(conn)) {
+        look(watch); /* whoever got that session next would hear it: this one looks by itself */
+        return;
+    }
     pg_conn_on_notify(conn, on_notice, watch);
     enter(watch, WATCH_LISTENING);
     pg_pipeline_clear(watch->pipeline);

@@ -95,6 +95,8 @@ static void on_up(struct pg_conn *conn, const struct fault *fault, void *arg)
 {
     struct lease_bell *bell = arg;
     struct fault failed;
+    if (!fault && pg_conn_is_pooled(conn))
+        return; /* whoever got that session next would hear it: waiters look by themselves */
     struct pg_pipeline *pipeline = fault ? NULL : pg_pipeline_new();
     pg_conn_on_notify(conn, on_notify, bell);
     if (pipeline)

@@ -42,7 +42,7 @@ struct runtime_options {
     int64_t answer_bytes_max; /* what one round trip may bring from the database, about */
     int64_t watchdog_us;      /* Lua that does not give way for so much processor time ends the
                                  process; 0 = never */
-    bool unnamed_only;        /* no prepared statements: for poolers that lose them */
+    bool unnamed_only;        /* no prepared statements, also where no pooler is noticed */
 };
 
 /* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1 s, 1024 entries, 5 s, 1 s, 1000 leases,

@@ -37,14 +37,31 @@ static void on_reset(struct pg_answer *answer, void *arg)
     end(arg, !answer->fault.kind);
 }
 
-static bool send(struct session_reset *reset)
+static void add_texts(struct pg_pipeline *pipeline)
 {
     static const char *const texts[] = {"RESET SESSION AUTHORIZATION", "RESET ALL",
                                         "SELECT pg_catalog.pg_advisory_unlock_all()",
                                         "DISCARD TEMP"};
-    struct fault ignored;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        pg_pipeline_add(reset->pipeline, PG_PREPARED, texts[i], 0, NULL);
+        pg_pipeline_add(pipeline, PG_PREPARED, texts[i], 0, NULL);
+}
+
+/* RESET ALL goes back to what the session began with, and the pooler began it: what we asked of the
+ * pooler, which keeps it up from session to session, is said again. */
+void session_reset_add(const struct runtime *runtime, struct pg_pipeline *pipeline)
+{
+    const char *params[] = {runtime->tag};
+    add_texts(pipeline);
+    pg_pipeline_add(pipeline, PG_PREPARED,
+                    "SELECT pg_catalog.set_config('client_encoding', 'UTF8', false),"
+                    " pg_catalog.set_config('application_name', $1::text, false)",
+                    1, params);
+}
+
+static bool send(struct session_reset *reset)
+{
+    struct fault ignored;
+    add_texts(reset->pipeline);
     return pg_conn_send(reset->conn, reset->pipeline, ANSWER_US, on_reset, reset, &ignored);
 }
 

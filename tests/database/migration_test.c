@@ -226,7 +226,16 @@ static void a_read_only_default_does_not_matter(void **state)
     pg_conn_close(conn);
 }
 
-/* A server that says its version and takes the connection, and no more. */
+/* One row of one column, 0: no process id was told at the connecting either. */
+static const char ANSWER_ZERO[] = "1\0\0\0\4"
+                                  "2\0\0\0\4"
+                                  "T\0\0\0\x1a\0\1p\0\0\0\0\0\0\0\0\0\0\x17\0\4\xff\xff\xff\xff\0\0"
+                                  "D\0\0\0\x0b\0\1\0\0\0\1\x30"
+                                  "C\0\0\0\x0dSELECT 1\0"
+                                  "Z\0\0\0\5I";
+
+/* A server that says its version, takes the connection, answers whatever is asked first, and no
+ * more. */
 static pid_t start_old_server(const char *version, int *port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
@@ -249,7 +258,8 @@ static pid_t start_old_server(const char *version, int *port)
         memcpy(answer + at + name, version, said);
         at += name + said;
         memcpy(answer + at, "Z\0\0\0\5I", 6);
-        if (write(client, answer, at + 6) < 0)
+        if (write(client, answer, at + 6) < 0 || read(client, startup, sizeof startup) <= 0 ||
+            write(client, ANSWER_ZERO, sizeof ANSWER_ZERO - 1) < 0)
             _exit(1);
         while (read(client, startup, sizeof startup) > 0)
             continue;

@@ -71,6 +71,32 @@ static void texts_beyond_the_limit_have_no_name(void **state)
     pg_statements_free(statements);
 }
 
+/* Whoever meets a name in a session of another connection meets the statement that it means. */
+static void a_name_tells_the_text_and_the_schema(void **state)
+{
+    struct pg_statements *one = make("s", false), *two = make("s", false),
+                         *other = make("t", false);
+    const char *a = "SELECT @schema@.f()", *b = "SELECT @schema@.g()";
+    char name[PG_STATEMENT_NAME_BYTES];
+    (void)state;
+    snprintf(name, sizeof name, "%s", pg_statements_get(one, a)->name);
+    assert_string_not_equal(pg_statements_get(two, b)->name, name);
+    assert_string_equal(pg_statements_get(two, a)->name, name);
+    assert_string_not_equal(pg_statements_get(other, a)->name, name);
+    pg_statements_free(one);
+    pg_statements_free(two);
+    pg_statements_free(other);
+}
+
+static void names_can_be_given_up(void **state)
+{
+    struct pg_statements *statements = make("s", false);
+    (void)state;
+    pg_statements_unname(statements);
+    assert_string_equal(pg_statements_get(statements, "SELECT 1")->name, "");
+    pg_statements_free(statements);
+}
+
 static void unnamed_only_gives_no_names(void **state)
 {
     struct pg_statements *statements = make("s", true);
@@ -88,6 +114,8 @@ int pg_statements_tests(void)
         cmocka_unit_test(the_schema_is_put_in_as_identifier_and_as_string),
         cmocka_unit_test(the_same_text_has_one_entry),
         cmocka_unit_test(texts_beyond_the_limit_have_no_name),
+        cmocka_unit_test(a_name_tells_the_text_and_the_schema),
+        cmocka_unit_test(names_can_be_given_up),
         cmocka_unit_test(unnamed_only_gives_no_names),
     };
     return cmocka_run_group_tests_name("pg_statements", tests, NULL, NULL);

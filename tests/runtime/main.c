@@ -65,6 +65,8 @@ static const struct {
     {"lock_break", lock_break_tests},
     {"lock_table", lock_table_tests},
     {"locks_view", locks_view_tests},
+    {"pooler", pooler_tests},
+    {"pooler_session", pooler_session_tests},
     {"pressure", pressure_tests},
     {"sql_check", sql_check_tests},
     {"stop", stop_tests},

@@ -53,6 +53,8 @@ int lock_table_tests(void);
 int locks_view_tests(void);
 int loss_tests(void);
 int lost_answer_tests(void);
+int pooler_session_tests(void);
+int pooler_tests(void);
 int pressure_tests(void);
 int settings_tests(void);
 int sql_check_tests(void);
