@@ -75,24 +75,52 @@ static void consider_pg_config(struct search *search)
         consider(search, directory);
 }
 
-bool pg_server_programs_find(const struct pg_server_account *account, int major,
-                             struct pg_server_programs *out, struct fault *fault)
+/* Said by the user, so nothing else is looked at and what is wrong with it is told. */
+static bool find_in(struct search *search, const char *directory, struct fault *fault)
 {
-    struct search search = {.account = account, .wanted = major};
-    consider_pattern(&search, "/usr/lib/postgresql/*/bin");
-    consider_pattern(&search, "/usr/pgsql-*/bin");
-    consider_path_variable(&search);
-    consider_pg_config(&search);
-    if (search.best.major == 0 && major)
+    int wanted = search->wanted;
+    search->wanted = 0;
+    consider(search, directory);
+    if (search->best.major == 0)
+        return fault_set(fault, FAULT_DATABASE,
+                         PG_SERVER_PROGRAMS_VARIABLE " names %s, where no PostgreSQL server from "
+                                                     "version %d on was found",
+                         directory, PG_SERVER_MAJOR_MIN);
+    if (wanted && search->best.major != wanted)
+        return fault_set(
+            fault, FAULT_DATABASE,
+            "this data directory was made by PostgreSQL %d, and " PG_SERVER_PROGRAMS_VARIABLE
+            " names %s, where PostgreSQL %d is",
+            wanted, directory, search->best.major);
+    return true;
+}
+
+static bool find_installed(struct search *search, struct fault *fault)
+{
+    consider_pattern(search, "/usr/lib/postgresql/*/bin");
+    consider_pattern(search, "/usr/pgsql-*/bin");
+    consider_path_variable(search);
+    consider_pg_config(search);
+    if (search->best.major == 0 && search->wanted)
         return fault_set(fault, FAULT_DATABASE,
                          "this data directory was made by PostgreSQL %d, whose programs were not "
                          "found: install the package postgresql-%d",
-                         major, major);
-    if (search.best.major == 0)
+                         search->wanted, search->wanted);
+    if (search->best.major == 0)
         return fault_set(fault, FAULT_DATABASE,
                          "no PostgreSQL server from version %d on was found: install the package "
                          "postgresql, or name a database with --database",
                          PG_SERVER_MAJOR_MIN);
-    *out = search.best;
     return true;
+}
+
+bool pg_server_programs_find(const struct pg_server_account *account, int major,
+                             struct pg_server_programs *out, struct fault *fault)
+{
+    struct search search = {.account = account, .wanted = major};
+    const char *said = getenv(PG_SERVER_PROGRAMS_VARIABLE);
+    bool ok = said && *said ? find_in(&search, said, fault) : find_installed(&search, fault);
+    if (ok)
+        *out = search.best;
+    return ok;
 }

@@ -12,5 +12,6 @@ int pg_conn_loss_tests(void);
 int pg_pool_tests(void);
 int pg_proxy_tests(void);
 int pg_server_tests(void);
+int pg_server_programs_tests(void);
 int catalogue_tests(void);
 int migration_tests(void);

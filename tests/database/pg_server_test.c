@@ -390,7 +390,7 @@ static void a_damaged_cluster_is_refused_and_not_replaced(void **state)
     assert_true(start_ok(place));
 }
 
-static void a_cluster_of_another_version_names_the_package(void **state)
+static void a_cluster_of_another_version_is_refused(void **state)
 {
     struct place *place = *state;
     struct fault fault;
@@ -405,7 +405,7 @@ static void a_cluster_of_another_version_names_the_package(void **state)
     snprintf(path, sizeof path, "%s/postgres/global/pg_control", place->data);
     write_file(path, "w", "");
     start_fails(place->data, &fault);
-    says(&fault, "postgresql-99");
+    says(&fault, "made by PostgreSQL 99");
 }
 
 static void a_start_that_fails_tells_what_the_log_says(void **state)
@@ -580,7 +580,7 @@ int pg_server_tests(void)
         cmocka_unit_test(starters_may_be_killed_at_any_moment),
         IN_NEW_PLACE(an_incomplete_cluster_is_put_aside),
         cmocka_unit_test(a_damaged_cluster_is_refused_and_not_replaced),
-        IN_NEW_PLACE(a_cluster_of_another_version_names_the_package),
+        IN_NEW_PLACE(a_cluster_of_another_version_is_refused),
         cmocka_unit_test(a_start_that_fails_tells_what_the_log_says),
         IN_NEW_PLACE(a_place_that_cannot_be_written_gives_a_clear_fault),
         IN_NEW_PLACE(root_is_told_which_parent_the_server_may_not_enter),
