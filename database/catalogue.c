@@ -225,14 +225,6 @@ static int index_of(const json_t *columns, int64_t number)
     return -1;
 }
 
-static bool are_not_null(const struct table *table, const int *columns, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!table->columns[columns[i]].not_null)
-            return false;
-    return true;
-}
-
 /* Keys come with the primary one first; without it, the first that lets no row be unknown. */
 static bool read_keys(struct known *known, const json_t *document)
 {
@@ -244,7 +236,8 @@ static bool read_keys(struct known *known, const json_t *document)
     if (!table->unique_keys)
         return false;
     for (size_t i = 0; i < n_keys; i++) {
-        const json_t *numbers = json_object_get(json_array_get(keys, i), "columns");
+        const json_t *described = json_array_get(keys, i);
+        const json_t *numbers = json_object_get(described, "columns");
         size_t n = json_array_size(numbers), n_found = 0;
         int *key = region_take(&known->region, (n + 1) * sizeof *key);
         if (!key)
@@ -258,7 +251,7 @@ static bool read_keys(struct known *known, const json_t *document)
             continue;
         key[n] = -1;
         table->unique_keys[table->n_unique_keys++] = key;
-        if (!table->primary_key && are_not_null(table, key, n)) {
+        if (!table->primary_key && is_true(described, "total")) {
             table->primary_key = key;
             table->n_primary_key = (int)n;
         }

@@ -46,6 +46,14 @@ WITH RECURSIVE chosen AS (
                AND i.indexprs IS NULL AND i.indpred IS NULL AS is_key
     FROM pg_catalog.pg_index i
     JOIN chosen ON i.indrelid = chosen.oid
+), perhaps_null AS ( -- column numbers; a NOT NULL that is not validated (from 18 on) is of new rows
+    SELECT a.attnum
+    FROM pg_catalog.pg_attribute a
+    JOIN chosen ON chosen.oid = a.attrelid
+    WHERE NOT a.attnotnull
+       OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                  WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated
+                      AND a.attnum = ANY (k.conkey))
 ), indexed AS (
     SELECT k.attnum::int, i.indisunique AS is_unique, false AS computed
     FROM index_of i, pg_catalog.unnest(i.indkey::int2[]) AS k (attnum)
@@ -102,6 +110,9 @@ SELECT pg_catalog.json_build_object(
     'keys', (
         SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                    'primary', i.indisprimary,
+                   'total', NOT EXISTS (SELECT FROM perhaps_null p
+                                        WHERE p.attnum = ANY (
+                                            (i.indkey::int2[])[0:i.indnkeyatts - 1])),
                    'columns', (SELECT pg_catalog.json_agg(k.attnum ORDER BY k.at)
                                FROM pg_catalog.unnest(i.indkey::int2[])
                                     WITH ORDINALITY AS k (attnum, at)

@@ -239,6 +239,31 @@ static void only_total_immediate_valid_unique_indexes_are_keys(void **state)
     assert_int_equal(learn(study, "k")->n_unique_keys, 0);
 }
 
+static void what_a_key_only_includes_may_be_null(void **state)
+{
+    struct study *study = *state;
+    make(study, "CREATE TABLE k (a int, b int NOT NULL); CREATE UNIQUE INDEX ON k (b) INCLUDE (a)");
+    assert_int_equal(learn(study, "k")->n_primary_key, 1);
+}
+
+/* Rows that are older than such a constraint may be unknown. */
+static void a_not_null_that_is_not_validated_makes_no_primary_key(void **state)
+{
+    struct study *study = *state;
+    if (pg_conn_server_version(study->conn) < 180000)
+        skip();
+    make(study, "CREATE TABLE k (a int, b int NOT NULL, UNIQUE (a), UNIQUE (b));"
+                "INSERT INTO k VALUES (NULL, 1), (NULL, 2);"
+                "ALTER TABLE k ADD CONSTRAINT n NOT NULL a NOT VALID");
+    const struct table *table = learn(study, "k");
+    assert_int_equal(table->n_unique_keys, 2);
+    assert_int_equal(table->n_primary_key, 1);
+    assert_int_equal(table->primary_key[0], 1);
+    assert_true(table->columns[0].not_null); /* no new row may be */
+    make(study, "DELETE FROM k; ALTER TABLE k VALIDATE CONSTRAINT n");
+    assert_int_equal(learn(study, "k")->primary_key[0], 0);
+}
+
 static void check_mergeable(struct study *study, const char *make_it, const char *table_name,
                             bool table_mergeable, const char *columns)
 {
@@ -426,6 +451,8 @@ int catalogue_tests(void)
         TEST(what_is_no_table_is_refused),
         TEST(temporary_tables_are_refused),
         TEST(only_total_immediate_valid_unique_indexes_are_keys),
+        TEST(what_a_key_only_includes_may_be_null),
+        TEST(a_not_null_that_is_not_validated_makes_no_primary_key),
         TEST(columns_of_plain_types_without_ties_are_mergeable),
         TEST(tables_that_react_to_writes_are_not_mergeable),
         TEST(who_does_not_own_a_table_learns_the_same),
