@@ -139,6 +139,7 @@ static void put_program(FILE *out)
           ".TP\n.B LATCHKEY_SCHEMA\nas \\fB\\-\\-schema\\fR\n"
           ".TP\n.B LATCHKEY_DEFINITIONS\nas \\fB\\-\\-definitions\\fR\n"
           ".TP\n.B LATCHKEY_LOG\nas \\fB\\-\\-log\\fR\n"
+          ".TP\n.B LATCHKEY_PG_BIN\ndirectory of the embedded PostgreSQL's server programs\n"
           ".TP\n.BR PGHOST , \" PGDATABASE\" \" and so on\"\nas in\n.BR psql (1)\n",
           out);
 }
