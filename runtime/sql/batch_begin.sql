@@ -1,6 +1,7 @@
 -- The limits of a transaction before its locks are tried. $1: tag of the host; $2: milliseconds that
 -- a silent client is borne; $3: milliseconds until the published deadline.
--- statement_timeout is off here: it would cut the wait for a lock. It is set after the grant.
+-- statement_timeout and transaction_timeout are off here: they would cut the wait for a lock. They are
+-- set after the grant.
 -- latchkey's statements find rows by their keys, whose arrays are parameters: planning them anew for
 -- each batch costs more than running them, and gives the same plan. See plan_own.sql.
 SELECT pg_catalog.set_config('statement_timeout', '0', true),
@@ -16,4 +17,6 @@ SELECT pg_catalog.set_config('statement_timeout', '0', true),
            CASE pg_catalog.current_setting('synchronous_commit')
                WHEN 'off' THEN 'on' ELSE pg_catalog.current_setting('synchronous_commit') END, true),
        pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
+       CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
+            THEN pg_catalog.set_config('transaction_timeout', '0', true) END,
        pg_catalog.current_setting('transaction_isolation')

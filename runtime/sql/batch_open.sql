@@ -6,6 +6,7 @@
 -- path would keep the path.
 -- The deadline is written the same in every datestyle: most of them name time zones by abbreviations
 -- that are read as others.
+-- Of transaction_timeout see batch_granted.sql.
 -- An execution by itself begins with batch_open_lone.sql: both say the same of limits.
 -- Each function called here costs its preparation, also where it is not called in the end. So what is
 -- mostly right stands in one function, and what is set is an argument of one: as columns of their own,
@@ -22,7 +23,9 @@ SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.
            pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
            pg_catalog.set_config('lock_timeout', $5::text, true),
            CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
-                THEN pg_catalog.set_config('transaction_timeout', $1::text, true) END,
+                THEN pg_catalog.set_config('transaction_timeout',
+                    CASE pg_catalog.set_config('transaction_timeout', '0', true)
+                    WHEN '0' THEN $1::text END, true) END,
            pg_catalog.set_config('application_name', $2::text || ' until ' ||
                (extract(epoch FROM d.deadline) * 1000)::bigint, true),
            pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),

@@ -5,7 +5,9 @@ SELECT pg_catalog.set_config('statement_timeout', $1::text, true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
        pg_catalog.set_config('lock_timeout', $7::text, true),
        CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
-            THEN pg_catalog.set_config('transaction_timeout', $1::text, true) END,
+            THEN pg_catalog.set_config('transaction_timeout',
+                CASE pg_catalog.set_config('transaction_timeout', '0', true)
+                WHEN '0' THEN $1::text END, true) END,
        pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
        pg_catalog.set_config('application_name', $2::text || ' until ' ||
            ((pg_catalog.date_part('epoch', pg_catalog.now()) * 1000)::bigint + $1::bigint), true)

@@ -11,7 +11,9 @@ SELECT pg_catalog.to_char(d.deadline AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.
            pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
            pg_catalog.set_config('lock_timeout', $7::text, true),
            CASE WHEN pg_catalog.current_setting('server_version_num')::integer >= 170000
-                THEN pg_catalog.set_config('transaction_timeout', $1::text, true) END,
+                THEN pg_catalog.set_config('transaction_timeout',
+                    CASE pg_catalog.set_config('transaction_timeout', '0', true)
+                    WHEN '0' THEN $1::text END, true) END,
            pg_catalog.set_config('application_name', $2::text || ' until ' ||
                (extract(epoch FROM d.deadline) * 1000)::bigint, true),
            pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),

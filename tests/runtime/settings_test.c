@@ -86,6 +86,41 @@ static void a_short_lock_timeout_does_not_cut_the_waits(void **state)
     peer_close(&peer);
 }
 
+#define NONE_BUT_US "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"
+
+/* A wait for a lock, one for a row, and one for a row by an execution whose script ran before. */
+static void a_short_transaction_timeout_does_not_cut_the_waits(void **state)
+{
+    struct stage *stage = *state;
+    struct peer peer;
+    struct recipe recipe = {0};
+    static const char ended[] = "SELECT sessions_fatal + sessions_killed FROM pg_stat_database"
+                                " WHERE datname = current_database()";
+    if (PQserverVersion(stage->conn) < 170000)
+        skip();
+    set_default(stage, "transaction_timeout = '700ms'");
+    fixture_exec(stage->conn, "SET transaction_timeout = 0");
+    int64_t n_ended = fixture_int(stage->conn, ended);
+    peer_open(&peer, stage->conninfo, NULL);
+    struct workflow *workflow = peer_publish(&peer, &recipe);
+    static const char *const holds[] = {"SELECT latchkey.lock('message/1')",
+                                        "SELECT * FROM counter WHERE id = 1 FOR UPDATE"};
+    for (int i = 0; i < 8; i++) {
+        struct ending ending;
+        fixture_execf(stage->conn, "BEGIN; %s", holds[i == 0 ? 0 : 1]);
+        peer_submit(&peer, workflow, &ending, NULL, "{\"id\":1}");
+        peer_turn_for(&peer, i == 0 || i == 7 ? 1200 : 0);
+        fixture_exec(stage->conn, "COMMIT");
+        peer_finish(&peer, 10 * 1000);
+        assert_int_equal(ending.status, STATUS_COMPLETED);
+        assert_true(i > 0 || ending.attempts == 1);
+    }
+    assert_int_equal(stage_total(stage), 8);
+    peer_close(&peer); /* what its sessions count is told when they end */
+    fixture_eventually_true(stage->conn, NONE_BUT_US, 10 * 1000);
+    assert_int_equal(fixture_int(stage->conn, ended), n_ended);
+}
+
 static void short_idle_limits_do_not_end_a_holder_or_the_host(void **state)
 {
     struct stage *stage = *state;
@@ -393,6 +428,7 @@ int settings_tests(void)
         TEST(repeatable_read_as_the_default_loses_no_update),
         TEST(a_short_statement_timeout_does_not_cut_the_work),
         TEST(a_short_lock_timeout_does_not_cut_the_waits),
+        TEST(a_short_transaction_timeout_does_not_cut_the_waits),
         TEST(short_idle_limits_do_not_end_a_holder_or_the_host),
         TEST(read_only_as_the_default_does_not_stop_the_work),
         TEST(a_style_of_dates_does_not_move_the_deadline),
