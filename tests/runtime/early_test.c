@@ -372,9 +372,10 @@ static void who_is_late_does_not_commit(void **state)
                  "CREATE CONSTRAINT TRIGGER later AFTER INSERT ON latchkey.instance"
                  " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.slow()");
     struct outcome outcome = early_desk_run(&desk);
+    bool session_ends = PQserverVersion(desk.other) >= 170000; /* by transaction_timeout */
     assert_outcome(&outcome, STATUS_EXPIRED, "waiting timeout");
     assert_int_equal(early_desk_n_early(&desk), 1);
-    assert_int_equal(early_desk_n_missed(&desk), 1);
+    assert_int_equal(early_desk_n_missed(&desk), session_ends ? 0 : 1);
     fixture_exec(desk.other, "DROP FUNCTION public.slow() CASCADE");
     early_desk_close(&desk, 3, 3);
 }
