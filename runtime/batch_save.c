@@ -237,7 +237,7 @@ void batch_add_commit_checks(struct batch *batch)
     const char *deadline[] = {batch->deadline};
     batch_add_plain(batch, CONSTRAINTS_TEXT);
     if (batch->early) {
-        snprintf(waiting, sizeof waiting, "%lld", (long long)batch_whole_ms(batch->waiting_us));
+        snprintf(waiting, sizeof waiting, "%lld ms", (long long)batch_whole_ms(batch->waiting_us));
         deadline[0] = waiting;
     }
     pg_pipeline_add(batch->pipeline, PG_PREPARED,

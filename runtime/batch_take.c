@@ -25,6 +25,7 @@
 
 enum {
     TABLES_PAUSE_US = 2 * 1000,
+    TRANSACTION_TIMEOUT_FROM = 170000, /* the server that has it */
 };
 
 static const char BEGIN_TEXT[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
@@ -160,7 +161,8 @@ bool batch_add_early_open(struct batch *batch, bool text_varies)
     char waiting[24], row_wait[24];
     const struct transaction_limits limits = tell_limits(batch, waiting, row_wait);
     batch_add_plain(batch, BEGIN_TEXT);
-    return key_tries_add_early(batch->members->execution->locks, &limits, text_varies,
+    bool lean = pg_conn_server_version(batch->conn) < TRANSACTION_TIMEOUT_FROM;
+    return key_tries_add_early(batch->members->execution->locks, &limits, text_varies, lean,
                                batch->pipeline);
 }
 

@@ -126,21 +126,17 @@ bool key_tries_add_lone(const struct lock_set *set, const struct transaction_lim
 }
 
 bool key_tries_add_early(const struct lock_set *set, const struct transaction_limits *limits,
-                         bool text_varies, struct pg_pipeline *pipeline)
+                         bool text_varies, bool lean, struct pg_pipeline *pipeline)
 {
     char texts[LONE_KEYS][NUMBER_TEXT_BYTES];
-    const char *keys[LONE_KEYS] = {NULL};
+    const char *keys[LONE_KEYS] = {NULL}, *varies = text_varies ? "t" : "f";
     if (!place_keys(set, texts, keys))
         return false;
-    const char *open[] = {limits->waiting_ms,
-                          limits->tag,
-                          keys[0],
-                          keys[1],
-                          keys[2],
-                          keys[3],
-                          limits->row_wait_ms,
-                          text_varies ? "t" : "f"};
-    pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_OPEN_EARLY, 8, open);
+    const char *open[] = {limits->waiting_ms,  limits->tag, keys[0], keys[1], keys[2], keys[3],
+                          limits->row_wait_ms, varies};
+    lean = lean && !text_varies;
+    pg_pipeline_add(pipeline, PG_PREPARED, lean ? SQL_BATCH_OPEN_EARLY_LEAN : SQL_BATCH_OPEN_EARLY,
+                    lean ? 7 : 8, open);
     return true;
 }
 

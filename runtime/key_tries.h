@@ -56,9 +56,10 @@ enum {
 };
 
 /* The same for one whose script has run already: sql/batch_open_early.sql, which fails without its
- * locks. text_varies: the text of a value that is saved or given back depends on settings. */
+ * locks. text_varies: the text of a value that is saved or given back depends on settings.
+ * lean: the server has no transaction_timeout, so sql/batch_open_early_lean.sql may do. */
 bool key_tries_add_early(const struct lock_set *set, const struct transaction_limits *limits,
-                         bool text_varies, struct pg_pipeline *pipeline);
+                         bool text_varies, bool lean, struct pg_pipeline *pipeline);
 
 /* Keys that were refused, sorted. With any shared one, no exclusive one was tried. */
 struct key_refusals {

@@ -1,6 +1,7 @@
 -- batch_open_lone.sql for an execution whose script has run already: all its locks are free, or it is
 -- an error and nothing happens. $1 to $7 as there; $8: the text of some value depends on settings, and
--- must be what it is in other transactions of the host. The last column tells the deadline.
+-- must be what it is in other transactions of the host. The last column tells the deadline. See
+-- batch_open_early_lean.sql too.
 SELECT pg_catalog.set_config('statement_timeout', $1::text, true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', $1::text, true),
        pg_catalog.set_config('lock_timeout', $7::text, true),

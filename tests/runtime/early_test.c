@@ -115,6 +115,7 @@ static void a_session_with_other_settings_is_not_early(void **state)
         const char *setting, *type, *value, *wanted;
     } cases[] = {
         {"synchronous_commit = off", "date", "'2026-03-29'", "2026-03-29"},
+        {"synchronous_commit = off", "text", "'no setting'", "no setting"},
         {"datestyle = 'German'", "date", "'2026-03-29'", "2026-03-29"},
         {"intervalstyle = 'iso_8601'", "interval", "'1 day'", "1 day"},
         {"extra_float_digits = 0", "double precision", "0.1 + 0.2", "0.30000000000000004"},
