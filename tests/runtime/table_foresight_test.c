@@ -182,7 +182,7 @@ static void a_connection_that_is_lost_under_it_does_no_harm(void **state)
         fail_msg("%s", fault.text);
     runtime_fixture_tables(fixture, TABLES);
     open_host(&host, fixture, pg_proxy_conninfo(proxy));
-    pg_proxy_strike(proxy, PG_PROXY_CUT_BEFORE_SYNC, 0, 1);
+    pg_proxy_strike(proxy, PG_PROXY_CUT_BEFORE_SYNC, 1, 1); /* the first asks who the server is */
     runtime_expect(host.runtime, host.definition);
     for (int i = 0; i < 1000 && table_foresight_runs(host.runtime); i++)
         runtime_fixture_turn(fixture, 10);

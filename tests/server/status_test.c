@@ -127,7 +127,7 @@ static void conflict_exits_1(void **state)
     fixture_eventually_true(watcher,
                             "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname ="
                             " current_database() AND application_name LIKE 'latchkey%'"
-                            " AND wait_event_type = 'Lock'",
+                            " AND wait_event = 'transactionid'",
                             60000);
     fixture_exec(database->conn, "COMMIT");
     program_wait(&program);
@@ -189,7 +189,7 @@ static void unknown_exits_75(void **state)
     fixture_eventually_true(watcher,
                             "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname ="
                             " current_database() AND application_name LIKE 'latchkey%'"
-                            " AND wait_event_type = 'Lock'",
+                            " AND wait_event = 'transactionid'",
                             60000);
     pg_proxy_freeze(proxy);
     fixture_exec(database->conn, "COMMIT");
