@@ -42,6 +42,7 @@ struct execution *batch_member(const struct batch *batch, int i)
 
 void batch_enter(struct batch *batch, enum batch_state state)
 {
+    busy_poll_end(&batch->runtime->busy_poll, batch, clock_monotonic_us());
     batch->state = state;
     if (batch->timer)
         event_del(batch->timer);
@@ -104,11 +105,24 @@ void member_again(struct member *member, bool alone, int64_t delay_us)
 
 /* ---- connection ---- */
 
+/* An execution of which the host has no other beside it is all that its thread has to do. */
+static void await_answer(struct batch *batch)
+{
+    struct runtime *runtime = batch->runtime;
+    bool only = runtime->n_running == 1 && LIST_FIRST(&runtime->batches) == batch &&
+                !LIST_NEXT(batch, link);
+    if (only && batch->kind == BATCH_PLAIN && !scheduler_is_crowded(runtime->scheduler) &&
+        busy_poll_begin(&runtime->busy_poll, batch, (int)batch->state, clock_monotonic_us()))
+        runtime->figures.n_busy_polls++;
+}
+
 void batch_send(struct batch *batch, int64_t timeout_us, pg_answer_fn *done)
 {
     struct fault fault;
-    if (pg_conn_send(batch->conn, batch->pipeline, timeout_us, done, batch, &fault))
+    if (pg_conn_send(batch->conn, batch->pipeline, timeout_us, done, batch, &fault)) {
+        await_answer(batch);
         return;
+    }
     struct pg_answer answer = {
         .fault = fault, .failed = -1, .warned = -1, .connection_lost = true, .nothing_sent = true};
     done(&answer, batch);
@@ -158,6 +172,7 @@ bool batch_start(struct runtime *runtime, enum batch_kind kind, struct fault *fa
     batch->members_end = &batch->members;
     batch->at_kept = NO_STATEMENT;
     region_init(&batch->region, BATCH_REGION_BYTES_MAX);
+    busy_poll_rest(&runtime->busy_poll);
     LIST_INSERT_HEAD(&runtime->batches, batch, link);
     batch->rows = batch_rows_new(&batch->region);
     batch->pipeline = pg_pipeline_new();

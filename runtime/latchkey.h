@@ -94,6 +94,7 @@ struct latchkey_fault {
  * | `connect-timeout` | of one attempt to connect | 5s |
  * | `look-up` | how long is asked what became of a commit whose answer was lost | 10s |
  * | `ownership-timeout` | a host silent for so long loses its instances and jobs | 30s |
+ * | `busy-poll-us` | a lone execution's answers keep the loop awake; 0 to 10000, 0 = never | 750 |
  * | `prepared-statements` | `true`, or `false` for a pooler that is not noticed | `true` |
  * | `watchdog` | Lua that holds the loop for so much processor time ends the process; 0s = never
  *   | 0s |

@@ -34,6 +34,7 @@ static const struct option_row option_rows[] = {
     {"connect-timeout", OPTION_DURATION, AT(runtime.connect_timeout_us), 1, MOST_MS},
     {"look-up", OPTION_DURATION, AT(runtime.look_up_us), 0, MOST_MS},
     {"ownership-timeout", OPTION_DURATION, AT(runtime.ownership_us), 1000, MOST_MS},
+    {"busy-poll-us", OPTION_INTEGER, AT(runtime.busy_poll_us), 0, RUNTIME_BUSY_POLL_US_MAX},
     {"prepared-statements", OPTION_SWITCHED_OFF, AT(runtime.unnamed_only), 0, 0},
     {"watchdog", OPTION_DURATION, AT(runtime.watchdog_us), 0, MOST_MS},
     {"definitions", OPTION_TEXT, AT(definitions), 0, 0},

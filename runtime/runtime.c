@@ -57,6 +57,7 @@ struct runtime_options runtime_default_options(void)
         .batch_share_least = 64, /* smaller ones cost more than they gain by running side by side */
         .batch_linger_us = 5 * 1000,
         .row_memory_us = 1000 * 1000,
+        .busy_poll_us = 750,
         .batch_entries_max = 1024,
         .connect_timeout_us = 5 * 1000 * 1000,
         .lease_poll_us = 1000 * 1000,
@@ -104,6 +105,8 @@ static bool make_parts(struct runtime *runtime, struct fault *fault)
            lease_bell_new(runtime, &runtime->lease_bell, fault) &&
            lease_sweep_new(runtime, &runtime->lease_sweep, fault) &&
            lock_names_new(runtime, &runtime->lock_names, fault) &&
+           busy_poll_open(&runtime->busy_poll, runtime->base, runtime->options.busy_poll_us,
+                          fault) &&
            row_memory_new(&runtime->row_memory, fault) &&
            lock_table_new(runtime, &runtime->lock_table, fault);
 }
@@ -198,6 +201,7 @@ void runtime_free(struct runtime *runtime)
     lease_sweep_free(runtime->lease_sweep);
     lock_names_free(runtime->lock_names);
     row_memory_free(runtime->row_memory);
+    busy_poll_close(&runtime->busy_poll);
     lock_table_free(runtime->lock_table);
     recorder_free(runtime->recorder);
     scheduler_free(runtime->scheduler);

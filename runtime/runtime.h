@@ -17,6 +17,10 @@ struct runtime;
 struct sandbox;
 struct workflow; /* one version of a definition, ready to run here */
 
+enum {
+    RUNTIME_BUSY_POLL_US_MAX = 10 * 1000,
+};
+
 struct runtime_options {
     const char *conninfo;   /* libpq connection string or URI; copied */
     const char *schema;     /* [a-z_][a-z0-9_]{0,62}; copied */
@@ -31,6 +35,8 @@ struct runtime_options {
     const char *schedstat;   /* kept; NULL: the kernel's, see crowding.h */
     int64_t row_memory_us;   /* a row that was loaded so long ago is not assumed to stand: see
                                 batch_early.h; 0 = none ever is */
+    int busy_poll_us; /* the loop stays awake so long for an answer to an execution by itself: see
+                         busy_poll.h; 0 = never */
     /* advisory locks of one transaction; up to the default it is lowered to the host's share of the
      * server's lock table */
     int batch_entries_max;
@@ -45,8 +51,8 @@ struct runtime_options {
     bool unnamed_only;        /* no prepared statements, also where no pooler is noticed */
 };
 
-/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1 s, 1024 entries, 5 s, 1 s, 1000 leases,
- * 10 s, 32 MiB, 5 s. */
+/* Pool 12 with a quarter for waiters, 50 ms, 128 members, 1 s, 750 us, 1024 entries, 5 s, 1 s, 1000
+ * leases, 10 s, 32 MiB, 5 s. */
 struct runtime_options runtime_default_options(void);
 
 /* *out is yours to runtime_free. Connects to nothing yet. */
@@ -253,6 +259,7 @@ struct runtime_figures {
     int64_t n_attempts;     /* runs of activities, also those that were refused or taken back */
     int64_t n_early;        /* executions whose script ran before its locks: batch_early.h */
     int64_t n_early_missed; /* of such scripts, those that had to run again */
+    int64_t n_busy_polls;   /* answers that the loop stayed awake for: busy_poll.h */
     bool crowded;           /* this machine is short of processors: see crowding.h */
     int pool_open;
     int pool_free;

@@ -2,6 +2,7 @@
  * What the parts of a runtime share. Only runtime.c makes and unmakes it.
  */
 #pragma once
+#include "busy_poll.h"
 #include "catalogue.h"
 #include "pg_pool.h"
 #include "runtime.h"
@@ -57,6 +58,7 @@ struct runtime {
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
     struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */
+    struct busy_poll busy_poll;      /* for the answers to an execution by itself */
     struct row_memory *row_memory;   /* of executions by themselves: batch_early.h */
     struct lease_bell *lease_bell;   /* tells and hears that a lease has ended */
     struct lease_sweep *lease_sweep; /* removes expired leases */

@@ -70,6 +70,7 @@ enum command_option {
     OPTION_DATA_DIR,
     OPTION_SCHEMA,
     OPTION_POOL,
+    OPTION_BUSY_POLL,
     OPTION_LOG,
     OPTION_JSON,
     OPTION_QUIET,

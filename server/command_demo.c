@@ -106,6 +106,7 @@ static bool run_variant(const struct command_line *line, struct demo_place *plac
         .n_hosts = sample->n_hosts,
         .concurrency = sample->concurrency,
         .pool = SESSION_POOL_DEFAULT,
+        .busy_poll_us = runtime_default_options().busy_poll_us,
         .quiet = command_line_has(line, OPTION_QUIET),
     };
     text_init(&file, 1024);

@@ -134,6 +134,9 @@ static void add_executions(struct text *out, const struct runtime_figures *figur
             "Scripts that ran so and then had to run again: a lock was held, the row was another, "
             "or the script wanted more.",
             (double)figures->n_early_missed);
+    add_one(out, "busy_polls_total", "counter",
+            "Answers to executions by themselves that the loop stayed awake for.",
+            (double)figures->n_busy_polls);
     add_one(out, "execution_attempts_total", "counter",
             "Runs of activities of runs that were answered: more than there were activities, where "
             "conflicts and errors of the database were met by running again.",

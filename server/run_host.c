@@ -15,13 +15,15 @@
  * arguments of a process, and it may hold a password. */
 static _Noreturn void become_worker(const struct run_host_command *command, int fd)
 {
-    char pool[16];
+    char pool[16], busy[16];
     sigset_t none;
     const char *form = command->log_form == LOG_FORM_JSON ? "json" : "plain";
-    const char *argv[18] = {"latchkey",      "run",    "--worker", "--quiet", "--schema",
-                            command->schema, "--pool", pool,       "--log",   form};
-    int argc = 10;
+    const char *argv[20] = {"latchkey",       "run",    "--worker", "--quiet", "--schema",
+                            command->schema,  "--pool", pool,       "--log",   form,
+                            "--busy-poll-us", busy};
+    int argc = 12;
     snprintf(pool, sizeof pool, "%d", command->pool);
+    snprintf(busy, sizeof busy, "%d", command->busy_poll_us);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGTERM, SIG_DFL);

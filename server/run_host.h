@@ -47,6 +47,7 @@ struct run_host_command {
     const char *conninfo; /* "" = the PG* variables */
     const char *schema;
     int pool;
+    int busy_poll_us;
     const char *key; /* NULL = none */
     bool queue;
     enum log_form log_form;

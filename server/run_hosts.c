@@ -211,6 +211,7 @@ static bool start_host(struct run_host *host, struct fault *fault)
         .conninfo = options->conninfo,
         .schema = options->schema,
         .pool = options->pool,
+        .busy_poll_us = options->busy_poll_us,
         .key = options->key,
         .queue = options->queue,
         .log_form = options->log_form,

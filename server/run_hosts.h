@@ -25,6 +25,7 @@ struct run_hosts_options {
     int n_hosts;
     int concurrency; /* of all together */
     int pool;        /* of each */
+    int busy_poll_us;
     const char *key; /* idempotency key of every run; NULL = none */
     bool queue;      /* leave the runs to the background */
     bool quiet;

@@ -51,8 +51,11 @@ bool session_start(const struct command_line *line, struct session *session, int
                    struct fault *fault)
 {
     struct runtime_options options = runtime_default_options();
-    int64_t pool = SESSION_POOL_DEFAULT;
+    int64_t pool = SESSION_POOL_DEFAULT, busy_poll_us = options.busy_poll_us;
     if (!command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &pool, fault))
+        return false;
+    if (!command_line_integer(line, OPTION_BUSY_POLL, 0, RUNTIME_BUSY_POLL_US_MAX, &busy_poll_us,
+                              fault))
         return false;
     if (!command_line_duration(line, OPTION_OWNERSHIP, 1000, OWNERSHIP_MS_MAX,
                                &options.ownership_us, fault))
@@ -62,6 +65,7 @@ bool session_start(const struct command_line *line, struct session *session, int
     options.log = &session->log;
     options.pool_size =
         pool < pool_most || command_line_has(line, OPTION_WORKER) ? (int)pool : pool_most;
+    options.busy_poll_us = (int)busy_poll_us;
     options.waiters = options.pool_size / 4 ? options.pool_size / 4 : 1;
     if (!runtime_new(session->base, &options, &session->runtime, fault))
         return false;

@@ -22,6 +22,8 @@ static void options_are_checked(void **state)
         {"ownership-timeout", "1ms"},
         {"database", NULL},
         {"waiters", "12"},
+        {"busy-poll-us", "10001"},
+        {"busy-poll-us", "1ms"},
         {"pool", "99999999999999999999"},
     };
     struct desk *desk = *state;
@@ -32,8 +34,9 @@ static void options_are_checked(void **state)
         assert_int_equal(fault.kind, LATCHKEY_FAULT_INVALID);
         assert_non_null(strstr(fault.text, wrong[i][0]));
     }
-    const char *const right[] = {"database", desk->conninfo, "pool",    "2",     "watchdog", "5s",
-                                 "schema",   "other",        "look-up", "100ms", NULL};
+    const char *const right[] = {
+        "database", desk->conninfo, "pool",         "2", "watchdog", "5s", "schema", "other",
+        "look-up",  "100ms",        "busy-poll-us", "0", NULL};
     OK(latchkey_new(desk->base, right, &host, &why));
     latchkey_free(host);
     latchkey_free(NULL);

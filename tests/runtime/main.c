@@ -11,6 +11,7 @@ static const struct {
     {"answer_size", answer_size_tests},
     {"action", action_tests},
     {"batch", batch_tests},
+    {"busy_poll", busy_poll_tests},
     {"chain", chain_tests},
     {"decimal", decimal_tests},
     {"early", early_tests},

@@ -5,6 +5,7 @@ int answer_size_tests(void);
 int bad_answer_tests(void);
 int action_tests(void);
 int batch_tests(void);
+int busy_poll_tests(void);
 int chain_tests(void);
 int memory_tests(void);
 int decimal_tests(void);
