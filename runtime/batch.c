@@ -111,7 +111,7 @@ static void await_answer(struct batch *batch)
     struct runtime *runtime = batch->runtime;
     bool only = runtime->n_running == 1 && LIST_FIRST(&runtime->batches) == batch &&
                 !LIST_NEXT(batch, link);
-    if (only && batch->kind == BATCH_PLAIN && !scheduler_is_crowded(runtime->scheduler) &&
+    if (only && batch->kind != BATCH_WAIT && !scheduler_is_crowded(runtime->scheduler) &&
         busy_poll_begin(&runtime->busy_poll, batch, (int)batch->state, clock_monotonic_us()))
         runtime->figures.n_busy_polls++;
 }

@@ -260,7 +260,8 @@ enum {
 };
 
 /* RUNS times so many executions at a time, of a row each. */
-static struct counted run(void **state, const struct runtime_options *options, int at_a_time)
+static struct counted run_of(void **state, const struct runtime_options *options, const char *yaml,
+                             int at_a_time)
 {
     struct outcome outcomes[2];
     struct runtime_fixture *fixture = *state;
@@ -268,7 +269,7 @@ static struct counted run(void **state, const struct runtime_options *options, i
     assert_true(at_a_time <= 2);
     runtime_fixture_tables(fixture, FLOW_TABLES);
     struct host *host = host_start(fixture, options);
-    struct workflow *workflow = host_publish(host, FLOW FLOW_ADD("a", "1", ""));
+    struct workflow *workflow = host_publish(host, yaml);
     host_submit(host, workflow, "{\"id\":1}", &outcomes[0]);
     runtime_fixture_wait(fixture); /* its tables are known now */
     assert_outcome(&outcomes[0], STATUS_COMPLETED, "");
@@ -288,6 +289,11 @@ static struct counted run(void **state, const struct runtime_options *options, i
                             .early = after.n_early - before.n_early};
 }
 
+static struct counted run(void **state, const struct runtime_options *options, int at_a_time)
+{
+    return run_of(state, options, FLOW FLOW_ADD("a", "1", ""), at_a_time);
+}
+
 static struct runtime_options options_of(void **state)
 {
     struct runtime_options options = runtime_fixture_options(*state);
@@ -305,6 +311,17 @@ static void both_answers_to_an_execution_by_itself_are_stayed_awake_for(void **s
     counted = run(state, &options, 1);
     assert_true(counted.early > 0);
     assert_int_equal(counted.polls, 2 * RUNS - counted.early);
+}
+
+static void so_are_those_to_what_its_script_asks(void **state)
+{
+    struct runtime_options options = options_of(state);
+    struct counted counted =
+        run_of(state, &options,
+               FLOW FLOW_STEP("a", FLOW_CONTEXT, "",
+                              "sql('SELECT 1'); sql('SELECT 2'); data.row.n = data.row.n + 1"),
+               1);
+    assert_int_equal(counted.polls, 4 * RUNS);
 }
 
 static void the_answers_to_several_are_not(void **state)
@@ -428,6 +445,7 @@ int busy_poll_tests(void)
         cmocka_unit_test(one_disturbance_counts_once),
         cmocka_unit_test(a_processor_that_others_use_is_left_to_them),
         cmocka_unit_test(both_answers_to_an_execution_by_itself_are_stayed_awake_for),
+        cmocka_unit_test(so_are_those_to_what_its_script_asks),
         cmocka_unit_test(the_answers_to_several_are_not),
         cmocka_unit_test(when_another_begins_the_loop_sleeps),
         cmocka_unit_test(nor_is_that_to_a_wait_for_a_lock),
