@@ -1,5 +1,6 @@
 #include "catalogue.h"
 
+#include "catalogue_glance.h"
 #include "database_sql.h"
 #include "json.h"
 #include "region.h"
@@ -103,6 +104,12 @@ const struct table *catalogue_find(const struct catalogue *catalogue, const char
 int catalogue_ask(struct pg_pipeline *pipeline, const char *name)
 {
     return pg_pipeline_add(pipeline, PG_PREPARED, SQL_CATALOGUE_TABLE, 1,
+                           (const char *const[]){name});
+}
+
+int catalogue_ask_glance(struct pg_pipeline *pipeline, const char *name)
+{
+    return pg_pipeline_add(pipeline, PG_PREPARED, SQL_CATALOGUE_GLANCE, 1,
                            (const char *const[]){name});
 }
 
@@ -379,6 +386,29 @@ bool catalogue_learn(struct catalogue *catalogue, const char *name, const char *
         return false;
     bool ok = check_relation(name, own_schema, document, fault) &&
               keep(catalogue, name, text, document, out, fault);
+    json_decref(document);
+    return ok;
+}
+
+bool catalogue_learn_glance(struct catalogue *catalogue, const char *name, const char *own_schema,
+                            const PGresult *result, const struct table **out, struct fault *fault)
+{
+    json_t *document = NULL;
+    bool is_ordinary;
+    *out = NULL;
+    if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        pg_fault_from_result(result, fault);
+        return false;
+    }
+    if (PQntuples(result) == 0)
+        return true;
+    const char *text = PQgetvalue(result, 0, 0);
+    if (!json_read("the catalogue's answer", text, strlen(text), &document, fault))
+        return false;
+    bool ok = catalogue_glance_complete(document, &is_ordinary, fault);
+    if (ok && is_ordinary)
+        ok = check_relation(name, own_schema, document, fault) &&
+             keep(catalogue, name, text, document, out, fault);
     json_decref(document);
     return ok;
 }

@@ -72,8 +72,9 @@ MUST_CHECK bool runtime_enter(struct runtime *runtime, int64_t wait_us, runtime_
 /* The same, running the loop until it is done: for start-up, not inside a callback. */
 MUST_CHECK bool runtime_start(struct runtime *runtime, int64_t wait_us, struct fault *fault);
 
-/* Before runtime_start: the definition will run at once. Its tables are looked at, and a connection
- * is opened, while the host starts. */
+/* Before runtime_start: the definition will be published, by runtime_publish, and run at once. Its
+ * tables and the version published last are looked at, and a connection is opened, while the host
+ * starts. */
 void runtime_expect(struct runtime *runtime, const struct definition *definition);
 
 /* Tells the database that this host is over, so that others need not wait for its silence, nor for

@@ -5,6 +5,7 @@
 #include "definition_watch.h"
 #include "runtime.h"
 #include "runtime_state.h"
+#include "table_foresight.h"
 #include "workflow_loader.h"
 
 #include <event2/event.h>
@@ -126,7 +127,10 @@ bool runtime_publish(struct runtime *runtime, struct definition *definition, int
                      struct fault *fault)
 {
     struct waiting waiting = {0};
+    int version = table_foresight_take_version(runtime, definition);
     *published = false;
+    if (version && base < 0)
+        return workflow_loader_adopt(runtime, definition, version, out, fault);
     if (!publish(runtime, definition, /* is_lent= */ true, base, published_by, on_waited_published,
                  &waiting, fault) ||
         !wait(runtime, &waiting, out, fault))

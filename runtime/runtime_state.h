@@ -55,6 +55,11 @@ struct runtime {
     struct presence *presence;         /* it comes or goes; NULL = neither is under way */
     struct table_foresight *foresight; /* NULL = none is under way */
     int64_t foreseen_until_us;
+    struct foreseen_version {
+        int number; /* 0 = none */
+        char checksum[CHECKSUM_TEXT_BYTES];
+        int64_t until_us;
+    } foreseen_version;
     struct watchdog *watchdog;       /* NULL = none, or not started */
     struct lock_names *lock_names;   /* tells paths of locks that somebody waits for */
     struct lock_table *lock_table;   /* how much of the server's lock table a batch may take */

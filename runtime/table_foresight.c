@@ -3,6 +3,7 @@
 #include "catalogue.h"
 #include "clock.h"
 #include "definition.h"
+#include "definition_store.h"
 #include "errand.h"
 
 #include <stdlib.h>
@@ -14,10 +15,16 @@ enum {
     HOLDS_US = 2 * 1000 * 1000,
 };
 
+/*
+ *   GLANCING --all are ordinary--> over
+ *       \--some are not--> LOOKING --> over
+ *
+ * The glance brings the version too. Whatever fails ends it: the workflow's own look tells.
+ */
 struct table_foresight {
     struct runtime *runtime;
     struct errand *errand;
-    char **names;
+    char **names; /* of the tables that are still to be learned */
     int n_names;
 };
 
@@ -30,7 +37,16 @@ static void foresight_free(struct table_foresight *foresight)
     free(foresight);
 }
 
-static void on_answer(struct pg_answer *answer, void *arg)
+static void finish(struct table_foresight *foresight, bool all)
+{
+    if (all)
+        foresight->runtime->foreseen_until_us = clock_monotonic_us() + HOLDS_US;
+    foresight_free(foresight);
+}
+
+/* ---- the whole look ---- */
+
+static void on_looked(struct pg_answer *answer, void *arg)
 {
     struct table_foresight *foresight = arg;
     struct runtime *runtime = foresight->runtime;
@@ -40,9 +56,76 @@ static void on_answer(struct pg_answer *answer, void *arg)
     for (int i = 0; all && i < foresight->n_names; i++)
         all = catalogue_learn(runtime->catalogue, foresight->names[i], runtime->schema,
                               answer->results[i], &table, &ignored);
-    if (all)
-        runtime->foreseen_until_us = clock_monotonic_us() + HOLDS_US;
-    foresight_free(foresight);
+    finish(foresight, all);
+}
+
+static void look(struct table_foresight *foresight)
+{
+    struct pg_pipeline *pipeline = pg_pipeline_new();
+    struct fault ignored;
+    for (int i = 0; pipeline && i < foresight->n_names; i++)
+        catalogue_ask(pipeline, foresight->names[i]);
+    if (!errand_start(foresight->runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
+                      on_looked, foresight, &foresight->errand, &ignored))
+        foresight_free(foresight);
+}
+
+/* ---- the glance ---- */
+
+/* Takes out the names of what it has learned. */
+static bool learn(struct table_foresight *foresight, const struct pg_answer *answer)
+{
+    struct runtime *runtime = foresight->runtime;
+    int n_left = 0, n_names = foresight->n_names;
+    bool ok = true;
+    for (int i = 0; i < n_names; i++) {
+        char *name = foresight->names[i];
+        const struct table *table = NULL;
+        struct fault ignored;
+        ok = ok && catalogue_learn_glance(runtime->catalogue, name, runtime->schema,
+                                          answer->results[i], &table, &ignored);
+        if (table)
+            free(name);
+        else
+            foresight->names[n_left++] = name;
+    }
+    foresight->n_names = n_left;
+    return ok;
+}
+
+static void note_version(struct table_foresight *foresight, const PGresult *latest)
+{
+    struct runtime *runtime = foresight->runtime;
+    struct stored_definition stored;
+    struct fault ignored;
+    if (!definition_store_read(latest, &stored, &ignored))
+        return;
+    if (stored.version) {
+        runtime->foreseen_version = (struct foreseen_version){
+            .number = stored.version, .until_us = clock_monotonic_us() + HOLDS_US};
+        memcpy(runtime->foreseen_version.checksum, stored.checksum, sizeof stored.checksum);
+    }
+    free(stored.source);
+}
+
+/* The version stands last: where there is no schema yet, it is all that fails. */
+static void on_glanced(struct pg_answer *answer, void *arg)
+{
+    struct table_foresight *foresight = arg;
+    int n_names = foresight->n_names;
+    foresight->errand = NULL;
+    if (answer->connection_lost || (answer->fault.kind && answer->failed != n_names)) {
+        foresight_free(foresight);
+        return;
+    }
+    if (!answer->fault.kind)
+        note_version(foresight, answer->results[n_names]);
+    if (!learn(foresight, answer))
+        foresight_free(foresight);
+    else if (foresight->n_names)
+        look(foresight);
+    else
+        finish(foresight, /* all= */ true);
 }
 
 static bool ask(struct table_foresight *foresight, const struct definition *definition,
@@ -56,8 +139,9 @@ static bool ask(struct table_foresight *foresight, const struct definition *defi
         if (!name)
             return false;
         foresight->names[foresight->n_names++] = name;
-        catalogue_ask(pipeline, name);
+        catalogue_ask_glance(pipeline, name);
     }
+    definition_store_add_read(pipeline, definition->name, 0);
     return true;
 }
 
@@ -76,7 +160,7 @@ void table_foresight_start(struct runtime *runtime, const struct definition *def
         pg_pipeline_free(pipeline);
         foresight_free(foresight);
     } else if (!errand_start(runtime, PG_POOL_ORDINARY, pipeline, CONNECTION_WAIT_US, ANSWER_US,
-                             on_answer, foresight, &foresight->errand, &ignored)) {
+                             on_glanced, foresight, &foresight->errand, &ignored)) {
         foresight_free(foresight);
     }
 }
@@ -97,4 +181,14 @@ void table_foresight_stop(struct runtime *runtime)
 bool table_foresight_holds(const struct runtime *runtime)
 {
     return clock_monotonic_us() < runtime->foreseen_until_us;
+}
+
+int table_foresight_take_version(struct runtime *runtime, const struct definition *definition)
+{
+    struct foreseen_version version = runtime->foreseen_version;
+    runtime->foreseen_version.number = 0;
+    return strcmp(version.checksum, definition->checksum) == 0 &&
+                   clock_monotonic_us() < version.until_us
+               ? version.number
+               : 0;
 }

@@ -44,16 +44,32 @@ static void read_definition(struct runtime *runtime, const char *yaml, struct de
     problems_done(&problems);
 }
 
-/* A host that has not entered yet. */
-static void open_host(struct expecting *host, struct runtime_fixture *fixture, const char *conninfo)
+/* A host that has not entered yet. schema NULL: the fixture's. */
+static void open_host_in(struct expecting *host, struct runtime_fixture *fixture,
+                         const char *conninfo, const char *schema)
 {
     struct runtime_options options = runtime_fixture_options(fixture);
     struct fault fault;
     *host = (struct expecting){.definition = NULL};
     options.conninfo = conninfo;
+    if (schema)
+        options.schema = schema;
     if (!runtime_new(fixture->base, &options, &host->runtime, &fault))
         fail_msg("%s", fault.text);
     read_definition(host->runtime, YAML, &host->definition);
+}
+
+static void open_host(struct expecting *host, struct runtime_fixture *fixture, const char *conninfo)
+{
+    open_host_in(host, fixture, conninfo, /* schema= */ NULL);
+}
+
+static void foresee(struct expecting *host, struct runtime_fixture *fixture)
+{
+    runtime_expect(host->runtime, host->definition);
+    for (int i = 0; i < 1000 && table_foresight_runs(host->runtime); i++)
+        runtime_fixture_turn(fixture, 10);
+    assert_false(table_foresight_runs(host->runtime));
 }
 
 static void enter(struct expecting *host)
@@ -119,6 +135,80 @@ static void the_first_execution_completes_with_it_and_without_it(void **state)
         assert_told(&host, STATUS_COMPLETED, "");
     }
     assert_sql_int(fixture, "SELECT i.n * 10 + t.n FROM item i, thing t", 22);
+}
+
+/* A glance describes item alone: the rest takes a whole look. */
+static void tables_that_are_not_ordinary_are_foreseen_too(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct expecting host;
+    runtime_fixture_tables(fixture, TABLES "CREATE DOMAIN small AS int CHECK (VALUE < 100);"
+                                           "ALTER TABLE thing ALTER n TYPE small");
+    open_host(&host, fixture, fixture->conninfo);
+    foresee(&host, fixture);
+    assert_true(table_foresight_holds(host.runtime));
+    enter(&host);
+    run_and_close(&host, fixture);
+    assert_told(&host, STATUS_COMPLETED, "");
+    assert_sql_int(fixture, "SELECT i.n * 10 + t.n FROM item i, thing t", 11);
+}
+
+/* What is asked of latchkey's own schema fails there, and is no reason to look again. */
+static void tables_are_foreseen_before_there_is_a_schema(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct expecting host;
+    runtime_fixture_tables(fixture, TABLES);
+    fixture_exec(fixture->sql, "DROP SCHEMA IF EXISTS brand_new CASCADE");
+    open_host_in(&host, fixture, fixture->conninfo, "brand_new");
+    foresee(&host, fixture);
+    assert_true(table_foresight_holds(host.runtime));
+    assert_int_equal(table_foresight_take_version(host.runtime, host.definition), 0);
+    enter(&host);
+    run_and_close(&host, fixture);
+    assert_told(&host, STATUS_COMPLETED, "");
+    assert_sql_int(fixture, "SELECT n FROM thing", 1);
+    fixture_exec(fixture->sql, "DROP SCHEMA brand_new CASCADE");
+}
+
+/* Only of the very text, only if it is the latest, and only once: then it is no news any more. */
+static void the_version_is_foreseen_where_the_text_is_the_latest(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct expecting hosts[3];
+    struct definition *other;
+    char text[sizeof YAML + 8];
+    runtime_fixture_tables(fixture, TABLES);
+    snprintf(text, sizeof text, "%s# other\n", YAML);
+    open_host(&hosts[0], fixture, fixture->conninfo);
+    foresee(&hosts[0], fixture);
+    enter(&hosts[0]);
+    run_and_close(&hosts[0], fixture);
+
+    open_host(&hosts[1], fixture, fixture->conninfo);
+    read_definition(hosts[1].runtime, text, &other);
+    foresee(&hosts[1], fixture);
+    assert_int_equal(table_foresight_take_version(hosts[1].runtime, other), 0);
+    assert_int_equal(table_foresight_take_version(hosts[1].runtime, hosts[1].definition), 0);
+    definition_free(hosts[1].definition);
+    hosts[1].definition = other;
+    foresee(&hosts[1], fixture); /* version 1 has another text */
+    assert_int_equal(table_foresight_take_version(hosts[1].runtime, other), 0);
+    enter(&hosts[1]);
+    run_and_close(&hosts[1], fixture); /* publishes it */
+
+    open_host(&hosts[2], fixture, fixture->conninfo);
+    definition_free(hosts[2].definition);
+    read_definition(hosts[2].runtime, text, &hosts[2].definition);
+    foresee(&hosts[2], fixture);
+    assert_int_equal(table_foresight_take_version(hosts[2].runtime, hosts[2].definition), 2);
+    assert_int_equal(table_foresight_take_version(hosts[2].runtime, hosts[2].definition), 0);
+    foresee(&hosts[2], fixture);
+    enter(&hosts[2]);
+    run_and_close(&hosts[2], fixture);
+    for (int i = 0; i < 3; i++)
+        assert_told(&hosts[i], STATUS_COMPLETED, "");
+    assert_sql_int(fixture, "SELECT n FROM thing", 3);
 }
 
 static void a_table_that_is_missing_is_told_by_the_execution(void **state)
@@ -224,6 +314,9 @@ int table_foresight_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_execution_completes_with_it_and_without_it),
+        cmocka_unit_test(tables_that_are_not_ordinary_are_foreseen_too),
+        cmocka_unit_test(tables_are_foreseen_before_there_is_a_schema),
+        cmocka_unit_test(the_version_is_foreseen_where_the_text_is_the_latest),
         cmocka_unit_test(a_table_that_is_missing_is_told_by_the_execution),
         cmocka_unit_test(a_table_that_comes_later_is_found),
         cmocka_unit_test(a_table_that_is_another_by_then_is_looked_up_again),
