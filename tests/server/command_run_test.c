@@ -155,6 +155,11 @@ static void what_fails_before_the_database_needs_none(void **state)
          2,
          "invalid",
          "--schema"},
+        {{"run", MESSAGE_READ, "--json", "--input", "{\"message_id\":1}", "--busy-poll-us",
+          "10001"},
+         2,
+         "invalid",
+         "--busy-poll-us"},
     };
     (void)state;
     setenv("LATCHKEY_DATABASE", "host=/nowhere", 1);

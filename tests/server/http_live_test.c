@@ -280,6 +280,18 @@ static double figure(const struct http_scene *scene, const char *begin)
     return value;
 }
 
+static void a_host_that_may_not_stays_awake_for_nobody(void **state)
+{
+    static const char *const arguments[] = {"--busy-poll-us", "0", NULL};
+    struct http_scene *scene = *state;
+    assert_true(figure(scene, "latchkey_busy_polls_total") >= 0);
+    http_scene_stop(scene, 0);
+    http_scene_start(scene, arguments);
+    for (int i = 0; i < 3; i++)
+        json_decref(http_scene_run(scene, "read", "{\"id\":77}", 200));
+    assert_int_equal(figure(scene, "latchkey_busy_polls_total"), 0);
+}
+
 static void wait_for_figure(const struct http_scene *scene, const char *begin, double least)
 {
     double value = -1;
@@ -351,6 +363,7 @@ int http_live_tests(void)
         TEST(a_broken_lock_ends_who_holds_it),
         TEST(locks_come_in_pages),
         TEST(figures_count_what_happened_and_name_no_path),
+        TEST(a_host_that_may_not_stays_awake_for_nobody),
         TEST(figures_tell_the_queue_the_lock_table_and_the_jobs),
         TEST(scrapes_share_one_look_and_do_not_wait_for_it),
     };
