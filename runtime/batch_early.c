@@ -171,11 +171,10 @@ enum save_manner batch_early_manner(struct batch *batch)
         !batch_rows_is_all(batch->rows, batch->members->slots[0]))
         return SAVE_SILENT;
     batch->read_us = batch->sent_us;
-    if (!tell_key(batch, &key))
-        manner = SAVE_SILENT;
-    else if (row_memory_noted(memory, text_chars(&key), since_us(batch)))
+    bool told = tell_key(batch, &key);
+    if (told && row_memory_noted(memory, text_chars(&key), since_us(batch)))
         manner = SAVE_GIVES_BACK;
-    else
+    else if (told)
         row_memory_note(memory, text_chars(&key), clock_monotonic_us(), /* row= */ NULL, 0);
     text_done(&key);
     return manner;

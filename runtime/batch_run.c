@@ -87,12 +87,18 @@ enum {
     RETRY_SHIFT_MAX = 6,
 };
 
+/* What it did early counts for nothing: it runs in the ordinary way. */
+static void member_run_later(struct member *member)
+{
+    member_again(member, /* alone= */ false, /* delay_us= */ 0);
+}
+
 /* The script raised: again, if the activity has retries left. */
 static void member_fail(const struct batch *batch, struct member *member, const struct fault *fault)
 {
     struct execution *execution = member->execution;
     if (batch->early) {
-        member_again(member, /* alone= */ false, /* delay_us= */ 0);
+        member_run_later(member);
         return;
     }
     if (fault->kind != FAULT_SCRIPT ||
@@ -195,7 +201,7 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
 {
     bool alone = batch_is_alone(batch);
     if (batch->early && state != SCRIPT_ENDED) {
-        member_again(member, /* alone= */ false, /* delay_us= */ 0);
+        member_run_later(member);
         batch_end_running(batch);
         return true;
     }
