@@ -106,7 +106,7 @@ static bool has_ordinary_columns(const json_t *document)
     json_t *column;
     json_array_foreach(json_object_get(document, "columns"), i, column)
     {
-        if (!find_type(integer_of(column, "type_oid")) || integer_of(column, "parents") != 0)
+        if (!find_type(integer_of(column, "type_oid")))
             return false;
     }
     return true;

@@ -2,8 +2,8 @@
 -- says so, if it is not. Most of what the whole look costs in a session with empty caches is the
 -- planning of what few tables have.
 --
--- Two flags of pg_class may stay set when what they tell of is gone; then the whole look tells. A
--- child of another table has inherited columns, unless that one has none.
+-- Two flags of pg_class may stay set when what they tell of is gone; then the whole look tells. That
+-- a table is another's child is not among them, nor seen by its columns, where that one has none.
 SELECT pg_catalog.row_to_json(t)::text
 FROM (
     SELECT c.oid::int8 AS oid,
@@ -18,7 +18,7 @@ FROM (
                               pg_catalog.format_type(atttypid, -1) AS plain_type,
                               atttypid::int8 AS type_oid, atttypmod AS limit,
                               attnotnull AS not_null, attgenerated AS formula,
-                              attidentity AS draws, attinhcount AS parents
+                              attidentity AS draws
                        FROM pg_catalog.pg_attribute
                        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
                        ORDER BY attnum) a) AS columns,
@@ -42,4 +42,5 @@ FROM (
         AND NOT c.relispartition AND NOT c.relhasrules AND NOT c.relhassubclass
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g
                         WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)
 ) t

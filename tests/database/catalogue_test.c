@@ -1,7 +1,7 @@
 #include "catalogue.h"
 #include "database_sql.h"
 #include "database_tests.h"
-#include "desk.h"
+#include "study.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,142 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-struct study {
-    struct desk *desk;
-    struct pg_conn *conn;
-    struct catalogue *catalogue;
-};
-
-static int set_up(void **state)
-{
-    static struct study study;
-    struct fault fault;
-    void *desk = NULL;
-    if (desk_open(&desk) != 0 || !catalogue_new(&study.catalogue, &fault))
-        return 1;
-    study.desk = desk;
-    study.conn = desk_connect(desk);
-    *state = &study;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct study *study = *state;
-    void *desk = study->desk;
-    catalogue_free(study->catalogue);
-    catalogue_free(NULL);
-    pg_conn_close(study->conn);
-    return desk_close(&desk);
-}
-
-/* Everything that a test makes is gone before the next. */
-static int clear(void **state)
-{
-    struct study *study = *state;
-    fixture_exec(study->desk->outsider,
-                 "DROP SCHEMA IF EXISTS public, other, own CASCADE; CREATE SCHEMA public;"
-                 "GRANT ALL ON SCHEMA public TO public");
-    catalogue_forget(study->catalogue);
-    pg_pipeline_clear(study->desk->pipeline);
-    return 0;
-}
-
-static bool look_up(struct study *study, const char *name, const struct table **out,
-                    struct fault *fault)
-{
-    struct pg_answer answer;
-    assert_int_equal(catalogue_ask(study->desk->pipeline, name), 0);
-    desk_send(study->desk, study->conn, &answer);
-    if (answer.fault.kind)
-        fail_msg("%s: %s", name, answer.fault.text);
-    bool ok = catalogue_learn(study->catalogue, name, "own", answer.results[0], out, fault);
-    pg_answer_done(&answer);
-    return ok;
-}
-
-/* A study of its own: what is compared must not be the one known already. NULL: not ordinary. */
-static const struct table *glance(struct study *study, const char *name,
-                                  struct catalogue **catalogue)
-{
-    const struct table *table = NULL;
-    struct pg_answer answer;
-    struct fault fault;
-    if (!catalogue_new(catalogue, &fault))
-        fail_msg("%s", fault.text);
-    pg_pipeline_clear(study->desk->pipeline);
-    assert_int_equal(catalogue_ask_glance(study->desk->pipeline, name), 0);
-    desk_send(study->desk, study->conn, &answer);
-    if (answer.fault.kind ||
-        !catalogue_learn_glance(*catalogue, name, "own", answer.results[0], &table, &fault))
-        fail_msg("%s: %s%s", name, answer.fault.text, fault.text);
-    pg_answer_done(&answer);
-    pg_pipeline_clear(study->desk->pipeline);
-    return table;
-}
-
-static void assert_same_columns(const struct table *a, const struct table *b)
-{
-    assert_int_equal(a->n_columns, b->n_columns);
-    for (int i = 0; i < a->n_columns; i++) {
-        const struct column *one = &a->columns[i], *other = &b->columns[i];
-        assert_string_equal(one->name, other->name);
-        assert_string_equal(one->quoted, other->quoted);
-        assert_string_equal(one->type_name, other->type_name);
-        assert_string_equal(one->plain_type, other->plain_type);
-        assert_int_equal(one->kind, other->kind);
-        assert_int_equal(one->not_null, other->not_null);
-        assert_int_equal(one->generated, other->generated);
-        assert_int_equal(one->mergeable, other->mergeable);
-    }
-}
-
-static void assert_same_key(const int *a, const int *b)
-{
-    while (*a == *b && *a >= 0) {
-        a++;
-        b++;
-    }
-    assert_int_equal(*a, *b);
-}
-
-static void assert_same(const struct table *a, const struct table *b)
-{
-    assert_string_equal(a->name, b->name);
-    assert_string_equal(a->quoted, b->quoted);
-    assert_int_equal(a->oid, b->oid);
-    assert_int_equal(a->mergeable, b->mergeable);
-    assert_int_equal(a->writes_spread, b->writes_spread);
-    assert_same_columns(a, b);
-    assert_int_equal(a->n_unique_keys, b->n_unique_keys);
-    for (int i = 0; i < a->n_unique_keys; i++)
-        assert_same_key(a->unique_keys[i], b->unique_keys[i]);
-    assert_int_equal(a->n_primary_key, b->n_primary_key);
-    assert_int_equal(!a->primary_key, !b->primary_key);
-    if (a->primary_key)
-        assert_same_key(a->primary_key, b->primary_key);
-}
-
-/* Whatever table a test looks at: where the glance knows it too, it knows the same. */
-static const struct table *learn(struct study *study, const char *name)
-{
-    const struct table *table = NULL;
-    struct catalogue *glances;
-    struct fault fault;
-    if (!look_up(study, name, &table, &fault))
-        fail_msg("%s", fault.text);
-    const struct table *glanced = glance(study, name, &glances);
-    if (glanced)
-        assert_same(glanced, table);
-    catalogue_free(glances);
-    return table;
-}
-
-static void make(struct study *study, const char *sql)
-{
-    fixture_exec(study->desk->outsider, sql);
-}
 
 /* Nor may the glance, which knows ordinary tables of every schema, describe it. */
 static void is_refused_at_a_glance(struct study *study, const char *name)
@@ -166,7 +30,7 @@ static void is_refused(struct study *study, const char *name, const char *word)
     const struct table *table = NULL;
     struct fault fault;
     is_refused_at_a_glance(study, name);
-    assert_false(look_up(study, name, &table, &fault));
+    assert_false(study_look_up(study, name, &table, &fault));
     assert_int_equal(fault.kind, FAULT_INVALID);
     if (!strstr(fault.text, word))
         fail_msg("'%s' does not say '%s'", fault.text, word);
@@ -209,11 +73,12 @@ static void columns_have_their_kinds_and_types(void **state)
         {"inet", COLUMN_OTHER, "inet"},
     };
     struct study *study = *state;
-    make(study, "CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN positive AS int CHECK "
-                "(VALUE > 0); CREATE DOMAIN very_positive AS positive; CREATE TABLE kinds ()");
+    study_make(study,
+               "CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE DOMAIN positive AS int CHECK "
+               "(VALUE > 0); CREATE DOMAIN very_positive AS positive; CREATE TABLE kinds ()");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         fixture_execf(study->desk->outsider, "ALTER TABLE kinds ADD c%zu %s", i, cases[i].type);
-    const struct table *table = learn(study, "kinds");
+    const struct table *table = study_learn(study, "kinds");
     assert_int_equal(table->n_columns, sizeof cases / sizeof *cases);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char name[16];
@@ -231,10 +96,11 @@ static void columns_have_their_kinds_and_types(void **state)
 static void a_description_tells_names_keys_and_flags(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE TABLE t (gone int, \"Od\"\"d\" int NOT NULL, b text, c bigint GENERATED "
-                "ALWAYS AS IDENTITY, d int NOT NULL, PRIMARY KEY (d, \"Od\"\"d\"));"
-                "ALTER TABLE t DROP gone; CREATE UNIQUE INDEX ON t (b) INCLUDE (d)");
-    const struct table *table = learn(study, "t");
+    study_make(study,
+               "CREATE TABLE t (gone int, \"Od\"\"d\" int NOT NULL, b text, c bigint GENERATED "
+               "ALWAYS AS IDENTITY, d int NOT NULL, PRIMARY KEY (d, \"Od\"\"d\"));"
+               "ALTER TABLE t DROP gone; CREATE UNIQUE INDEX ON t (b) INCLUDE (d)");
+    const struct table *table = study_learn(study, "t");
     assert_string_equal(table->name, "t");
     assert_string_equal(table->quoted, "\"public\".\"t\"");
     assert_int_equal(table->oid,
@@ -260,12 +126,12 @@ static void a_description_tells_names_keys_and_flags(void **state)
 static void names_fold_as_in_sql(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE TABLE small (a int); CREATE TABLE \"Big One\" (a int);"
-                "CREATE SCHEMA other; CREATE TABLE other.\"a.b\" (a int)");
-    assert_string_equal(learn(study, "SMALL")->quoted, "\"public\".\"small\"");
-    assert_string_equal(learn(study, "\"Big One\"")->quoted, "\"public\".\"Big One\"");
-    assert_string_equal(learn(study, "Public.Small")->quoted, "\"public\".\"small\"");
-    assert_string_equal(learn(study, "other.\"a.b\"")->quoted, "\"other\".\"a.b\"");
+    study_make(study, "CREATE TABLE small (a int); CREATE TABLE \"Big One\" (a int);"
+                      "CREATE SCHEMA other; CREATE TABLE other.\"a.b\" (a int)");
+    assert_string_equal(study_learn(study, "SMALL")->quoted, "\"public\".\"small\"");
+    assert_string_equal(study_learn(study, "\"Big One\"")->quoted, "\"public\".\"Big One\"");
+    assert_string_equal(study_learn(study, "Public.Small")->quoted, "\"public\".\"small\"");
+    assert_string_equal(study_learn(study, "other.\"a.b\"")->quoted, "\"other\".\"a.b\"");
     is_refused(study, "\"SMALL\"", "there is no table");
     is_refused(study, "big one", "there is no table");
 }
@@ -278,8 +144,8 @@ static void what_is_no_table_is_refused(void **state)
         "a..b", "t t", "\xc3\xa9", "-- t",
     };
     struct study *study = *state;
-    make(study, "CREATE TABLE t (a int PRIMARY KEY); CREATE SEQUENCE s; CREATE SCHEMA own;"
-                "CREATE TABLE own.instance (a int); CREATE TYPE composite AS (a int)");
+    study_make(study, "CREATE TABLE t (a int PRIMARY KEY); CREATE SEQUENCE s; CREATE SCHEMA own;"
+                      "CREATE TABLE own.instance (a int); CREATE TYPE composite AS (a int)");
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         is_refused(study, odd[i], "there is no table");
     is_refused(study, "s", "not a table");
@@ -301,32 +167,33 @@ static void temporary_tables_are_refused(void **state)
 static void only_total_immediate_valid_unique_indexes_are_keys(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE TABLE k (a int NOT NULL, b int NOT NULL, c int, d int, e int);"
-                "CREATE UNIQUE INDEX ON k (a) WHERE b > 0;"
-                "CREATE UNIQUE INDEX ON k ((a + 1));"
-                "ALTER TABLE k ADD UNIQUE (b) DEFERRABLE;"
-                "CREATE INDEX ON k (d);"
-                "CREATE UNIQUE INDEX ON k (c);"
-                "CREATE UNIQUE INDEX ON k (e, a)");
-    const struct table *table = learn(study, "k");
+    study_make(study, "CREATE TABLE k (a int NOT NULL, b int NOT NULL, c int, d int, e int);"
+                      "CREATE UNIQUE INDEX ON k (a) WHERE b > 0;"
+                      "CREATE UNIQUE INDEX ON k ((a + 1));"
+                      "ALTER TABLE k ADD UNIQUE (b) DEFERRABLE;"
+                      "CREATE INDEX ON k (d);"
+                      "CREATE UNIQUE INDEX ON k (c);"
+                      "CREATE UNIQUE INDEX ON k (e, a)");
+    const struct table *table = study_learn(study, "k");
     assert_int_equal(table->n_unique_keys, 2);
     assert_null(table->primary_key); /* c and e may be null */
     assert_true(table_is_key(table, (int[]){2}, 1));
     assert_true(table_is_key(table, (int[]){0, 4}, 2));
     assert_false(table_is_key(table, (int[]){0, 1, 3}, 3));
-    make(study, "CREATE UNIQUE INDEX ON k (a, b)");
-    table = learn(study, "k");
+    study_make(study, "CREATE UNIQUE INDEX ON k (a, b)");
+    table = study_learn(study, "k");
     assert_int_equal(table->n_primary_key, 2); /* stands in for it */
     assert_int_equal(table->primary_key[0], 0);
-    make(study, "UPDATE pg_index SET indisvalid = false WHERE indrelid = 'k'::regclass");
-    assert_int_equal(learn(study, "k")->n_unique_keys, 0);
+    study_make(study, "UPDATE pg_index SET indisvalid = false WHERE indrelid = 'k'::regclass");
+    assert_int_equal(study_learn(study, "k")->n_unique_keys, 0);
 }
 
 static void what_a_key_only_includes_may_be_null(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE TABLE k (a int, b int NOT NULL); CREATE UNIQUE INDEX ON k (b) INCLUDE (a)");
-    assert_int_equal(learn(study, "k")->n_primary_key, 1);
+    study_make(study,
+               "CREATE TABLE k (a int, b int NOT NULL); CREATE UNIQUE INDEX ON k (b) INCLUDE (a)");
+    assert_int_equal(study_learn(study, "k")->n_primary_key, 1);
 }
 
 /* Rows that are older than such a constraint may be unknown. */
@@ -335,24 +202,24 @@ static void a_not_null_that_is_not_validated_makes_no_primary_key(void **state)
     struct study *study = *state;
     if (pg_conn_server_version(study->conn) < 180000)
         skip();
-    make(study, "CREATE TABLE k (a int, b int NOT NULL, UNIQUE (a), UNIQUE (b));"
-                "INSERT INTO k VALUES (NULL, 1), (NULL, 2);"
-                "ALTER TABLE k ADD CONSTRAINT n NOT NULL a NOT VALID");
-    const struct table *table = learn(study, "k");
+    study_make(study, "CREATE TABLE k (a int, b int NOT NULL, UNIQUE (a), UNIQUE (b));"
+                      "INSERT INTO k VALUES (NULL, 1), (NULL, 2);"
+                      "ALTER TABLE k ADD CONSTRAINT n NOT NULL a NOT VALID");
+    const struct table *table = study_learn(study, "k");
     assert_int_equal(table->n_unique_keys, 2);
     assert_int_equal(table->n_primary_key, 1);
     assert_int_equal(table->primary_key[0], 1);
     assert_true(table->columns[0].not_null); /* no new row may be */
-    make(study, "DELETE FROM k; ALTER TABLE k VALIDATE CONSTRAINT n");
-    assert_int_equal(learn(study, "k")->primary_key[0], 0);
+    study_make(study, "DELETE FROM k; ALTER TABLE k VALIDATE CONSTRAINT n");
+    assert_int_equal(study_learn(study, "k")->primary_key[0], 0);
 }
 
 static void check_mergeable(struct study *study, const char *make_it, const char *table_name,
                             bool table_mergeable, const char *columns)
 {
     char found[256] = "";
-    make(study, make_it);
-    const struct table *table = learn(study, table_name);
+    study_make(study, make_it);
+    const struct table *table = study_learn(study, table_name);
     if (table->mergeable != table_mergeable)
         fail_msg("%s: the table is %smergeable", make_it, table->mergeable ? "" : "not ");
     for (int i = 0; i < table->n_columns; i++)
@@ -365,7 +232,7 @@ static void check_mergeable(struct study *study, const char *make_it, const char
 static void columns_of_plain_types_without_ties_are_mergeable(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE DOMAIN d AS int; CREATE TYPE e AS ENUM ('x')");
+    study_make(study, "CREATE DOMAIN d AS int; CREATE TYPE e AS ENUM ('x')");
     check_mergeable(study,
                     "CREATE TABLE a1 (id int PRIMARY KEY, i2 int2, i4 int4 NOT NULL, i8 int8,"
                     " f8 float8, b bool, t text, f4 float4, v varchar(3), v2 varchar, n numeric,"
@@ -436,7 +303,8 @@ static void tables_that_react_to_writes_are_not_mergeable(void **state)
         {"CREATE MATERIALIZED VIEW %s AS SELECT 1 AS a", false, true},
     };
     struct study *study = *state;
-    make(study, "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    study_make(study,
+               "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char name[16], sql[1024] = "";
         snprintf(name, sizeof name, "b%zu", i);
@@ -449,8 +317,8 @@ static void tables_that_react_to_writes_are_not_mergeable(void **state)
                 sql[length] = *at;
             }
         }
-        make(study, sql);
-        const struct table *table = learn(study, name);
+        study_make(study, sql);
+        const struct table *table = study_learn(study, name);
         if (table->mergeable != cases[i].mergeable || table->writes_spread != cases[i].spread)
             fail_msg("%s: mergeable %d, spread %d", sql, table->mergeable, table->writes_spread);
         const struct column *column = table_column(table, "a");
@@ -461,70 +329,17 @@ static void tables_that_react_to_writes_are_not_mergeable(void **state)
     }
 }
 
-/* Of those it knows, learn() compares what it says with the whole look. */
-static void a_glance_knows_ordinary_tables_alone(void **state)
-{
-    static const struct {
-        const char *make;
-        bool ordinary;
-    } cases[] = {
-        {"CREATE TABLE g (a int PRIMARY KEY, b text UNIQUE, c numeric(9, 2) NOT NULL)", true},
-        {"CREATE TABLE g (a bigint GENERATED ALWAYS AS IDENTITY, b int GENERATED BY DEFAULT AS "
-         "IDENTITY, c int GENERATED ALWAYS AS (1) STORED, d varchar(3), e char(3), f jsonb)",
-         true},
-        {"CREATE TABLE g (a int, b int, c int, d int, UNIQUE (b, a) INCLUDE (c)); "
-         "ALTER TABLE g DROP b, ADD UNIQUE (d) DEFERRABLE; CREATE INDEX ON g (c, d)",
-         true},
-        {"CREATE TABLE g (a int CHECK (a > 0), b int, c int, CHECK (b < c))", true},
-        {"CREATE TABLE g (a int, b int, CHECK (g IS NOT NULL))", true},
-        {"CREATE TABLE g (a int, b int, CHECK (now() > '2020-01-01'))", true},
-        {"CREATE TABLE g (a int PRIMARY KEY, b int REFERENCES g ON DELETE CASCADE)", true},
-        {"CREATE TABLE g (a int UNIQUE, b int UNIQUE, c int); CREATE TABLE h (a int REFERENCES g "
-         "(a)"
-         " ON UPDATE CASCADE, b int REFERENCES g (b))",
-         true},
-        {"CREATE TABLE h (a int PRIMARY KEY); CREATE TABLE g (a int REFERENCES h, b int)", true},
-        {"CREATE TABLE g (a int); ALTER TABLE g ENABLE ROW LEVEL SECURITY", true},
-        {"CREATE TABLE g ()", true},
-        {"CREATE DOMAIN d AS int; CREATE TABLE g (a d)", false},
-        {"CREATE TYPE e AS ENUM ('x'); CREATE TABLE g (a e)", false},
-        {"CREATE TABLE g (a int, b int); CREATE INDEX ON g ((a + b))", false},
-        {"CREATE TABLE g (a int, b int); CREATE INDEX ON g (a) WHERE b > 0", false},
-        {"CREATE TABLE g (a int, EXCLUDE (a WITH =))", false},
-        {"CREATE TABLE h (a int); CREATE TABLE g () INHERITS (h)", false},
-        {"CREATE TABLE g (a int); CREATE TABLE h () INHERITS (g)", false},
-        {"CREATE TABLE h (a int) PARTITION BY LIST (a); CREATE TABLE g PARTITION OF h DEFAULT",
-         false},
-        {"CREATE TABLE g (a int); CREATE RULE r AS ON DELETE TO g DO ALSO NOTHING", false},
-        {"CREATE TABLE g (a int); CREATE TRIGGER t BEFORE UPDATE ON g FOR EACH ROW EXECUTE "
-         "FUNCTION suppress_redundant_updates_trigger()",
-         false},
-        {"CREATE VIEW g AS SELECT 1 AS a", false},
-    };
-    struct study *study = *state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct catalogue *glances;
-        clear(state);
-        make(study, cases[i].make);
-        learn(study, "g");
-        const struct table *table = glance(study, "g", &glances);
-        if (!table == cases[i].ordinary)
-            fail_msg("%s: %s", cases[i].make, table ? "known" : "not known");
-        catalogue_free(glances);
-    }
-}
-
 static void who_does_not_own_a_table_learns_the_same(void **state)
 {
     struct study *study = *state;
     char role[64], set[128];
-    make(study, "CREATE TABLE foreign_to_me (a int PRIMARY KEY, b int CHECK (b > 0), c int)");
+    study_make(study, "CREATE TABLE foreign_to_me (a int PRIMARY KEY, b int CHECK (b > 0), c int)");
     fixture_text(study->desk->outsider, "SELECT 'reader_' || current_database()", role,
                  sizeof role);
     fixture_execf(study->desk->outsider, "CREATE ROLE %s", role);
     snprintf(set, sizeof set, "SET ROLE %s", role);
     desk_run(study->desk, study->conn, set, NULL);
-    const struct table *table = learn(study, "foreign_to_me");
+    const struct table *table = study_learn(study, "foreign_to_me");
     desk_run(study->desk, study->conn, "RESET ROLE", NULL);
     fixture_execf(study->desk->outsider, "DROP ROLE %s", role);
     assert_int_equal(table->n_primary_key, 1);
@@ -535,18 +350,18 @@ static void who_does_not_own_a_table_learns_the_same(void **state)
 static void what_is_known_stays_valid_when_forgotten(void **state)
 {
     struct study *study = *state;
-    make(study, "CREATE TABLE t (a int)");
+    study_make(study, "CREATE TABLE t (a int)");
     assert_null(catalogue_find(study->catalogue, "t"));
-    const struct table *first = learn(study, "t");
+    const struct table *first = study_learn(study, "t");
     assert_ptr_equal(catalogue_find(study->catalogue, "t"), first);
     assert_null(catalogue_find(study->catalogue, "T")); /* by the name as asked for */
-    assert_ptr_equal(learn(study, "t"), first);
+    assert_ptr_equal(study_learn(study, "t"), first);
     catalogue_forget(study->catalogue);
     assert_null(catalogue_find(study->catalogue, "t"));
     assert_string_equal(first->columns[0].name, "a");
-    assert_ptr_equal(learn(study, "t"), first); /* unchanged: nothing is gathered */
-    make(study, "ALTER TABLE t ADD b int");
-    const struct table *second = learn(study, "t");
+    assert_ptr_equal(study_learn(study, "t"), first); /* unchanged: nothing is gathered */
+    study_make(study, "ALTER TABLE t ADD b int");
+    const struct table *second = study_learn(study, "t");
     assert_ptr_not_equal(second, first);
     assert_int_equal(first->n_columns, 1);
     assert_int_equal(second->n_columns, 2);
@@ -576,7 +391,7 @@ static void every_statement_of_the_layer_can_be_prepared(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup(name, clear)
+#define TEST(name) cmocka_unit_test_setup(name, study_clear)
 
 int catalogue_tests(void)
 {
@@ -591,10 +406,9 @@ int catalogue_tests(void)
         TEST(a_not_null_that_is_not_validated_makes_no_primary_key),
         TEST(columns_of_plain_types_without_ties_are_mergeable),
         TEST(tables_that_react_to_writes_are_not_mergeable),
-        TEST(a_glance_knows_ordinary_tables_alone),
         TEST(who_does_not_own_a_table_learns_the_same),
         TEST(what_is_known_stays_valid_when_forgotten),
         TEST(every_statement_of_the_layer_can_be_prepared),
     };
-    return cmocka_run_group_tests_name("catalogue", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("catalogue", tests, study_open, study_close);
 }

@@ -14,4 +14,5 @@ int pg_proxy_tests(void);
 int pg_server_tests(void);
 int pg_server_programs_tests(void);
 int catalogue_tests(void);
+int catalogue_glance_tests(void);
 int migration_tests(void);

@@ -18,6 +18,7 @@ static const struct {
     {"pg_pool", pg_pool_tests},
     {"pg_proxy", pg_proxy_tests},
     {"catalogue", catalogue_tests},
+    {"catalogue_glance", catalogue_glance_tests},
     {"migration", migration_tests},
     {"pg_server", pg_server_tests},
     {"pg_server_programs", pg_server_programs_tests},
