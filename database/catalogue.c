@@ -232,6 +232,13 @@ static int index_of(const json_t *columns, int64_t number)
     return -1;
 }
 
+/* A loose collation holds texts equal that an index of another may keep apart. */
+static bool is_stricter(const json_t *column, const json_t *index_collation)
+{
+    return is_true(column, "loose") &&
+           !json_equal(json_object_get(column, "collation"), index_collation);
+}
+
 /* Keys come with the primary one first; without it, the first that lets no row be unknown. */
 static bool read_keys(struct known *known, const json_t *document)
 {
@@ -245,16 +252,20 @@ static bool read_keys(struct known *known, const json_t *document)
     for (size_t i = 0; i < n_keys; i++) {
         const json_t *described = json_array_get(keys, i);
         const json_t *numbers = json_object_get(described, "columns");
+        const json_t *collations = json_object_get(described, "collations");
         size_t n = json_array_size(numbers), n_found = 0;
         int *key = region_take(&known->region, (n + 1) * sizeof *key);
         if (!key)
             return false;
         for (; n_found < n; n_found++) {
             int64_t number = json_integer_value(json_array_get(numbers, n_found));
-            if ((key[n_found] = index_of(columns, number)) < 0)
+            key[n_found] = index_of(columns, number);
+            if (key[n_found] < 0 || /* a system column */
+                is_stricter(json_array_get(columns, (size_t)key[n_found]),
+                            json_array_get(collations, n_found)))
                 break;
         }
-        if (n_found < n) /* on a system column */
+        if (n_found < n)
             continue;
         key[n] = -1;
         table->unique_keys[table->n_unique_keys++] = key;

@@ -47,7 +47,8 @@ struct table {
     int *primary_key; /* indexes into columns; the columns that identify a row: the primary key or,
                          without it, the first unique key that is all NOT NULL. NULL if none */
     int n_primary_key;
-    int **unique_keys; /* each -1 ended: total unique indexes, not partial, not on expressions */
+    int **unique_keys; /* each -1 ended: total unique indexes, not partial, not on expressions, not
+                          stricter than the = of their columns */
     int n_unique_keys;
     bool mergeable;     /* an ordinary table without trigger, rule, row security, partition, child,
                            generated column, or constraint or index that looks at whole rows */

@@ -112,6 +112,36 @@ static bool has_ordinary_columns(const json_t *document)
     return true;
 }
 
+static const json_t *collation_of(const json_t *document, const json_t *number)
+{
+    size_t i;
+    json_t *column;
+    json_array_foreach(json_object_get(document, "columns"), i, column)
+    {
+        if (json_equal(json_object_get(column, "number"), number))
+            return json_object_get(column, "collation");
+    }
+    return NULL;
+}
+
+/* That of another collation than its column may be no key. */
+static bool is_ordinary_index(const json_t *document, const json_t *index)
+{
+    const json_t *numbers = json_object_get(index, "columns");
+    size_t i;
+    json_t *collation; /* there is none for what the index only includes */
+    if (is_true(index, "computes"))
+        return false;
+    if (!is_true(index, "is_unique"))
+        return true;
+    json_array_foreach(json_object_get(index, "collations"), i, collation)
+    {
+        if (!json_equal(collation, collation_of(document, json_array_get(numbers, i))))
+            return false;
+    }
+    return true;
+}
+
 /* CHECK, foreign key, NOT NULL, primary key, unique: those that name all columns they look at. */
 static bool is_ordinary(const json_t *document)
 {
@@ -121,7 +151,7 @@ static bool is_ordinary(const json_t *document)
         return false;
     json_array_foreach(json_object_get(document, "indexes"), i, one)
     {
-        if (is_true(one, "computes"))
+        if (!is_ordinary_index(document, one))
             return false;
     }
     json_array_foreach(json_object_get(document, "constraints"), i, one)
@@ -254,6 +284,7 @@ static void add_key(struct glance *glance, json_t *keys, const json_t *index)
     put(glance, key, "primary", json_boolean(is_true(index, "is_primary")));
     put(glance, key, "total", json_boolean(total));
     put(glance, key, "columns", columns);
+    put(glance, key, "collations", json_incref(json_object_get(index, "collations")));
     if (json_array_append_new(keys, key) != 0)
         glance->complete = false;
 }

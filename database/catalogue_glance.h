@@ -8,8 +8,9 @@
 #include <jansson.h>
 
 /* Makes the answer of sql/catalogue_glance.sql, in place, what sql/catalogue_table.sql would have
- * said. *is_ordinary false: it is not for this look to describe the table, and the document is of
- * no use. Ordinary is a table without trigger, rule, parent, child or partition, whose columns are
- * of types known here, and whose indexes and constraints compute nothing but CHECKs. Fails for want
- * of memory only. */
+ * said, without "loose", which matters to no index here. *is_ordinary false: it is not for this
+ * look to describe the table, and the document is of no use. Ordinary is a table without trigger,
+ * rule, parent, child or partition, whose columns are of types known here, whose unique indexes
+ * have the collations of its columns, and whose indexes and constraints compute nothing but CHECKs.
+ * Fails for want of memory only. */
 MUST_CHECK bool catalogue_glance_complete(json_t *document, bool *is_ordinary, struct fault *fault);

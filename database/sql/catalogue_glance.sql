@@ -18,13 +18,13 @@ FROM (
                               pg_catalog.format_type(atttypid, -1) AS plain_type,
                               atttypid::int8 AS type_oid, atttypmod AS limit,
                               attnotnull AS not_null, attgenerated AS formula,
-                              attidentity AS draws
+                              attidentity AS draws, attcollation AS collation
                        FROM pg_catalog.pg_attribute
                        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
                        ORDER BY attnum) a) AS columns,
            ARRAY(SELECT pg_catalog.row_to_json(i)
                  FROM (SELECT indkey AS columns, indnkeyatts AS n_key, indisunique AS is_unique,
-                              indisprimary AS is_primary,
+                              indisprimary AS is_primary, indcollation AS collations,
                               indisvalid AND indisready AND indislive AND indimmediate AS holds,
                               indexprs IS NOT NULL OR indpred IS NOT NULL AS computes
                        FROM pg_catalog.pg_index

@@ -2,7 +2,8 @@
 --
 -- A text that is no name at all finds nothing: to_regclass would raise an error.
 -- "hidden" tells that something looks at whole rows, or at nobody knows what (a CHECK that names no
--- column), so that no column can be called untouched by it.
+-- column), so that no column can be called untouched by it. "loose" tells that texts which differ may
+-- be equal by the column's collation.
 WITH RECURSIVE chosen AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relispartition, c.relrowsecurity,
            n.nspname
@@ -39,7 +40,7 @@ WITH RECURSIVE chosen AS (
         AND d.refobjid = chosen.oid AND d.refobjsubid > 0
     WHERE k.contype <> 'n'
 ), index_of AS (
-    SELECT i.indexrelid, i.indisunique, i.indisprimary, i.indkey, i.indnkeyatts,
+    SELECT i.indexrelid, i.indisunique, i.indisprimary, i.indkey, i.indnkeyatts, i.indcollation,
            i.indexprs IS NOT NULL OR i.indpred IS NOT NULL AS computes,
            pg_catalog.concat(i.indexprs::text, i.indpred::text) ~ ':varattno 0\M' AS sees_row,
            i.indisunique AND i.indisvalid AND i.indisready AND i.indislive AND i.indimmediate
@@ -95,6 +96,9 @@ SELECT pg_catalog.json_build_object(
                    'base_type', b.typtype::text,
                    'base_category', b.typcategory::text,
                    'limited', a.atttypmod <> -1,
+                   'collation', a.attcollation,
+                   'loose', EXISTS (SELECT FROM pg_catalog.pg_collation l
+                                    WHERE l.oid = a.attcollation AND NOT l.collisdeterministic),
                    'not_null', a.attnotnull,
                    'generated', a.attgenerated <> '' OR a.attidentity = 'a',
                    'computed', a.attgenerated <> '',
@@ -110,6 +114,7 @@ SELECT pg_catalog.json_build_object(
     'keys', (
         SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                    'primary', i.indisprimary,
+                   'collations', i.indcollation,
                    'total', NOT EXISTS (SELECT FROM perhaps_null p
                                         WHERE p.attnum = ANY (
                                             (i.indkey::int2[])[0:i.indnkeyatts - 1])),

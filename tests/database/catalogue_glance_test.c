@@ -50,6 +50,10 @@ static void a_glance_knows_ordinary_tables_alone(void **state)
         {"CREATE TYPE e AS ENUM ('x'); CREATE TABLE g (a e)", false},
         {"CREATE TABLE g (a int, b int); CREATE INDEX ON g ((a + b))", false},
         {"CREATE TABLE g (a int, b int); CREATE INDEX ON g (a) WHERE b > 0", false},
+        {"CREATE TABLE g (a text COLLATE \"C\" UNIQUE, b text); CREATE INDEX ON g (b COLLATE "
+         "\"C\")",
+         true},
+        {"CREATE TABLE g (a int, b text); CREATE UNIQUE INDEX ON g (a, b COLLATE \"C\")", false},
         {"CREATE TABLE g (a int, EXCLUDE (a WITH =))", false},
         {"CREATE TABLE h (a int); CREATE TABLE g () INHERITS (h)", false},
         {"CREATE TABLE g (a int); CREATE TABLE h () INHERITS (g)", false},

@@ -188,6 +188,30 @@ static void only_total_immediate_valid_unique_indexes_are_keys(void **state)
     assert_int_equal(study_learn(study, "k")->n_unique_keys, 0);
 }
 
+/* Nothing keeps 'a' and 'A' apart for who looks for either, though the index does. */
+static void an_index_that_is_stricter_than_its_column_is_no_key(void **state)
+{
+    struct study *study = *state;
+    if (!fixture_int(study->desk->outsider, "SELECT count(*) FROM pg_collation WHERE collprovider "
+                                            "= 'i'"))
+        skip();
+    study_make(study, "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', "
+                      "deterministic = false);"
+                      "CREATE TABLE k (a text COLLATE loose NOT NULL, b text NOT NULL,"
+                      " c text COLLATE loose NOT NULL, d int NOT NULL);"
+                      "CREATE UNIQUE INDEX ON k (d, a COLLATE \"C\");"
+                      "CREATE UNIQUE INDEX ON k (a COLLATE \"C\")");
+    const struct table *table = study_learn(study, "k");
+    assert_int_equal(table->n_unique_keys, 0);
+    assert_null(table->primary_key);
+    study_make(study, "CREATE UNIQUE INDEX ON k (b COLLATE \"C\") INCLUDE (a);"
+                      "CREATE UNIQUE INDEX ON k (c)");
+    table = study_learn(study, "k");
+    assert_int_equal(table->n_unique_keys, 2);
+    assert_true(table_is_key(table, (int[]){1}, 1));
+    assert_true(table_is_key(table, (int[]){2}, 1));
+}
+
 static void what_a_key_only_includes_may_be_null(void **state)
 {
     struct study *study = *state;
@@ -402,6 +426,7 @@ int catalogue_tests(void)
         TEST(what_is_no_table_is_refused),
         TEST(temporary_tables_are_refused),
         TEST(only_total_immediate_valid_unique_indexes_are_keys),
+        TEST(an_index_that_is_stricter_than_its_column_is_no_key),
         TEST(what_a_key_only_includes_may_be_null),
         TEST(a_not_null_that_is_not_validated_makes_no_primary_key),
         TEST(columns_of_plain_types_without_ties_are_mergeable),
