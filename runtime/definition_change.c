@@ -7,6 +7,7 @@
 #include "pg_pool.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
+#include "table_foresight.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -291,6 +292,7 @@ bool definition_change_start(struct runtime *runtime,
     struct definition_change *change = calloc(1, sizeof *change);
     if (!change)
         return fault_no_memory(fault);
+    table_foresight_forget_version(runtime);
     change->runtime = runtime;
     change->options = *options;
     change->options.names = NULL;

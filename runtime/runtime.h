@@ -74,7 +74,8 @@ MUST_CHECK bool runtime_start(struct runtime *runtime, int64_t wait_us, struct f
 
 /* Before runtime_start: the definition will be published, by runtime_publish, and run at once. Its
  * tables and the version published last are looked at, and a connection is opened, while the host
- * starts. */
+ * starts. What another host publishes within the two seconds after that look, runtime_publish may
+ * take for younger than this publishing. */
 void runtime_expect(struct runtime *runtime, const struct definition *definition);
 
 /* Tells the database that this host is over, so that others need not wait for its silence, nor for

@@ -183,10 +183,15 @@ bool table_foresight_holds(const struct runtime *runtime)
     return clock_monotonic_us() < runtime->foreseen_until_us;
 }
 
+void table_foresight_forget_version(struct runtime *runtime)
+{
+    runtime->foreseen_version.number = 0;
+}
+
 int table_foresight_take_version(struct runtime *runtime, const struct definition *definition)
 {
     struct foreseen_version version = runtime->foreseen_version;
-    runtime->foreseen_version.number = 0;
+    table_foresight_forget_version(runtime);
     return strcmp(version.checksum, definition->checksum) == 0 &&
                    clock_monotonic_us() < version.until_us
                ? version.number

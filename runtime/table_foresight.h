@@ -24,3 +24,6 @@ bool table_foresight_holds(const struct runtime *runtime);
 /* The latest published version, if its text was just seen to be this one's; otherwise 0. It is
  * told once: whoever asks again may have changed it meanwhile. */
 int table_foresight_take_version(struct runtime *runtime, const struct definition *definition);
+
+/* This host is about to change what is published. */
+void table_foresight_forget_version(struct runtime *runtime);

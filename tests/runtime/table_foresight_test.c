@@ -211,6 +211,49 @@ static void the_version_is_foreseen_where_the_text_is_the_latest(void **state)
     assert_sql_int(fixture, "SELECT n FROM thing", 3);
 }
 
+static void on_published(struct workflow *workflow, bool published, const struct fault *fault,
+                         void *arg)
+{
+    bool *told = arg;
+    (void)fault;
+    *told = true;
+    assert_non_null(workflow);
+    assert_true(published);
+}
+
+/* Then its text is not the latest any more, and is published again. */
+static void a_version_that_the_host_has_replaced_itself_is_not_foreseen(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct expecting host;
+    struct definition *other;
+    struct workflow *workflow;
+    struct fault fault;
+    char text[sizeof YAML + 8];
+    bool told = false, published;
+    runtime_fixture_tables(fixture, TABLES);
+    snprintf(text, sizeof text, "%s# newer\n", YAML);
+    open_host(&host, fixture, fixture->conninfo);
+    enter(&host);
+    run_and_close(&host, fixture);
+
+    open_host(&host, fixture, fixture->conninfo);
+    read_definition(host.runtime, text, &other);
+    enter(&host);
+    foresee(&host, fixture);
+    if (!runtime_publish_start(host.runtime, other, /* base= */ -1, "test", on_published, &told,
+                               &fault))
+        fail_msg("%s", fault.text);
+    for (int i = 0; i < 3000 && !told; i++)
+        runtime_fixture_turn(fixture, 10);
+    assert_true(told);
+    if (!runtime_publish(host.runtime, host.definition, /* base= */ -1, "test", &workflow,
+                         &published, &fault))
+        fail_msg("%s", fault.text);
+    assert_true(published);
+    runtime_free(host.runtime);
+}
+
 static void a_table_that_is_missing_is_told_by_the_execution(void **state)
 {
     struct runtime_fixture *fixture = *state;
@@ -317,6 +360,7 @@ int table_foresight_tests(void)
         cmocka_unit_test(tables_that_are_not_ordinary_are_foreseen_too),
         cmocka_unit_test(tables_are_foreseen_before_there_is_a_schema),
         cmocka_unit_test(the_version_is_foreseen_where_the_text_is_the_latest),
+        cmocka_unit_test(a_version_that_the_host_has_replaced_itself_is_not_foreseen),
         cmocka_unit_test(a_table_that_is_missing_is_told_by_the_execution),
         cmocka_unit_test(a_table_that_comes_later_is_found),
         cmocka_unit_test(a_table_that_is_another_by_then_is_looked_up_again),
