@@ -401,6 +401,12 @@ bool catalogue_learn(struct catalogue *catalogue, const char *name, const char *
     return ok;
 }
 
+/* No name, but PostgreSQL, from 16 on, finds the table with this OID. */
+static bool is_number(const char *name)
+{
+    return name[strspn(name, "0123456789")] == '\0';
+}
+
 bool catalogue_learn_glance(struct catalogue *catalogue, const char *name, const char *own_schema,
                             const PGresult *result, const struct table **out, struct fault *fault)
 {
@@ -411,7 +417,7 @@ bool catalogue_learn_glance(struct catalogue *catalogue, const char *name, const
         pg_fault_from_result(result, fault);
         return false;
     }
-    if (PQntuples(result) == 0)
+    if (PQntuples(result) == 0 || is_number(name))
         return true;
     const char *text = PQgetvalue(result, 0, 0);
     if (!json_read("the catalogue's answer", text, strlen(text), &document, fault))

@@ -1,6 +1,7 @@
 -- Everything about the table named $1 as one JSON document; no row if there is no such table.
 --
--- A text that is no name at all finds nothing: to_regclass would raise an error.
+-- A text that is no name at all finds nothing: to_regclass would raise an error or, from PostgreSQL 16
+-- on, take digits for the table's number.
 -- "hidden" tells that something looks at whole rows, or at nobody knows what (a CHECK that names no
 -- column), so that no column can be called untouched by it. "loose" tells that texts which differ may
 -- be equal by the column's collation.
@@ -10,7 +11,7 @@ WITH RECURSIVE chosen AS (
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = CASE
-        WHEN $1::text ~ '^\s*("([^"]|"")+"|[^".\s]+)\s*(\.\s*("([^"]|"")+"|[^".\s]+)\s*)?$'
+        WHEN $1::text ~ '^(?!\d+$)\s*("([^"]|"")+"|[^".\s]+)\s*(\.\s*("([^"]|"")+"|[^".\s]+)\s*)?$'
         THEN pg_catalog.to_regclass($1::text)
     END
 ), base_type AS ( -- of domains, down to the ground

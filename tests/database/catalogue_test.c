@@ -148,6 +148,9 @@ static void what_is_no_table_is_refused(void **state)
                       "CREATE TABLE own.instance (a int); CREATE TYPE composite AS (a int)");
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         is_refused(study, odd[i], "there is no table");
+    char oid[16]; /* PostgreSQL, from 16 on, finds a table by it */
+    fixture_text(study->desk->outsider, "SELECT 't'::regclass::oid", oid, sizeof oid);
+    is_refused(study, oid, "there is no table");
     is_refused(study, "s", "not a table");
     is_refused(study, "t_pkey", "not a table");
     is_refused(study, "composite", "not a table");
