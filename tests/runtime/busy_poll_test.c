@@ -59,8 +59,10 @@ static int n_turns(struct event_base *base, int ms)
     struct event *bell = event_new(base, -1, 0, on_bell, &rung);
     event_add(bell, &after);
     int n = 0;
-    for (; !rung; n++)
+    while (!rung) {
         assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
+        n++;
+    }
     event_free(bell);
     return n;
 }
