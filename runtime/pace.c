@@ -1,9 +1,10 @@
 #include "pace.h"
 
 enum {
-    BATCHES_MAX = 2,  /* the server works on one while we do on the other; more make them smaller */
-    MUCH_SMALLER = 4, /* a batch is, with less than a quarter of the members of the last */
-    WORTH_MEMBERS = 32, /* about what a transaction costs: fewer do not wait to share one */
+    BATCHES_MAX = 2, /* the server works on one while we do on the other; more make them smaller */
+    BATCHES_FULL_MAX = 3, /* a full one takes nobody from the others, who often await the disk */
+    MUCH_SMALLER = 4,     /* a batch is, with less than a quarter of the members of the last */
+    WORTH_MEMBERS = 32,   /* about what a transaction costs: fewer do not wait to share one */
 };
 
 void pace_open(struct pace *pace, const struct runtime_options *options, int connections)
@@ -17,11 +18,12 @@ void pace_close(struct pace *pace)
     crowding_close(&pace->crowding);
 }
 
-int pace_batches(struct pace *pace, int64_t now_us)
+int pace_batches(struct pace *pace, int n_ready, int64_t now_us)
 {
+    int most = n_ready >= pace->options->batch_members_max ? BATCHES_FULL_MAX : BATCHES_MAX;
     if (crowding_is(&pace->crowding, now_us))
         return 1;
-    return pace->connections < BATCHES_MAX ? pace->connections : BATCHES_MAX;
+    return pace->connections < most ? pace->connections : most;
 }
 
 /* With a batch under way, the few that were refused before would have a transaction for themselves.

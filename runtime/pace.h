@@ -23,8 +23,8 @@ struct pace {
 void pace_open(struct pace *pace, const struct runtime_options *options, int connections);
 void pace_close(struct pace *pace);
 
-/* How many may run now, those that do among them. */
-int pace_batches(struct pace *pace, int64_t now_us);
+/* How many may run now, those that do among them, while so many stand ready. */
+int pace_batches(struct pace *pace, int n_ready, int64_t now_us);
 
 /* How long those that stand ready had better wait for more; 0 = not at all. */
 int64_t pace_linger_us(struct pace *pace, int n_ready, int n_running, int64_t now_us);

@@ -534,7 +534,8 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (scheduler->runtime->stopping)
         return;
-    scheduler->limits[BATCH_PLAIN] = pace_batches(&scheduler->pace, clock_monotonic_us());
+    scheduler->limits[BATCH_PLAIN] =
+        pace_batches(&scheduler->pace, scheduler->lengths[READY_PLAIN], clock_monotonic_us());
     start_batches(scheduler, BATCH_WAIT);
     start_batches(scheduler, BATCH_ALONE);
     start_batches(scheduler, BATCH_PLAIN);

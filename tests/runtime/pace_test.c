@@ -60,7 +60,7 @@ static int batches_after(struct scene *scene, int ms, int ran_ms, int waited_ms)
     scene->ran_ms += ran_ms;
     scene->waited_ms += waited_ms;
     write_counts(scene);
-    return pace_batches(&scene->pace, scene->now_us);
+    return pace_batches(&scene->pace, /* n_ready= */ 1, scene->now_us);
 }
 
 static void become_crowded(struct scene *scene)
@@ -119,10 +119,10 @@ static void a_kernel_that_does_not_tell_is_idle(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         struct pace pace;
-        const struct runtime_options options = {.schedstat = paths[i]};
+        const struct runtime_options options = {.schedstat = paths[i], .batch_members_max = 128};
         pace_open(&pace, &options, 8);
         assert_int_equal(pace.crowding.fd, -1);
-        assert_int_equal(pace_batches(&pace, 1000 * 1000 * MS), 2);
+        assert_int_equal(pace_batches(&pace, 1, 1000 * 1000 * MS), 2);
         pace_close(&pace);
     }
 }
@@ -143,11 +143,27 @@ static void there_are_no_more_batches_than_connections(void **state)
     const struct runtime_options options = {.schedstat = "/dev/null"};
     (void)state;
     pace_open(&pace, &options, 1);
-    assert_int_equal(pace_batches(&pace, 0), 1);
+    assert_int_equal(pace_batches(&pace, 1, 0), 1);
     pace_close(&pace);
 }
 
 /* Those of the last batch come back: they and those that stood ready make a batch together. */
+static void a_third_batch_begins_when_it_is_full(void **state)
+{
+    struct scene scene;
+    (void)state;
+    open_scene(&scene);
+    int full = scene.options.batch_members_max;
+    assert_int_equal(pace_batches(&scene.pace, full - 1, scene.now_us), 2);
+    assert_int_equal(pace_batches(&scene.pace, full, scene.now_us), 3);
+    assert_int_equal(batches_after(&scene, 60, 20, 30), 1);
+    assert_int_equal(pace_batches(&scene.pace, full, scene.now_us), 1);
+    scene.pace.connections = 2;
+    scene.pace.crowding.crowded = false;
+    assert_int_equal(pace_batches(&scene.pace, full, scene.now_us), 2);
+    close_scene(&scene);
+}
+
 static void where_it_is_crowded_a_batch_waits_for_those_that_come_back(void **state)
 {
     struct scene scene;
@@ -252,6 +268,7 @@ int pace_tests(void)
         cmocka_unit_test(a_kernel_that_does_not_tell_is_idle),
         cmocka_unit_test(the_kernel_s_own_file_is_read),
         cmocka_unit_test(there_are_no_more_batches_than_connections),
+        cmocka_unit_test(a_third_batch_begins_when_it_is_full),
         cmocka_unit_test(where_it_is_crowded_a_batch_waits_for_those_that_come_back),
         cmocka_unit_test(the_few_do_not_wait_for_each_other),
         cmocka_unit_test(with_processors_to_spare_only_small_ones_beside_another_wait),
