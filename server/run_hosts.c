@@ -21,7 +21,8 @@ struct run_hosts {
     struct run_totals *totals;
     struct progress progress;
     struct interrupt interrupt;
-    struct event *last; /* the time for what is under way is over */
+    struct event *begin; /* who is ready has waited long enough for the others */
+    struct event *last;  /* the time for what is under way is over */
     struct uuid_source ids;
     struct run_host *hosts;
     struct run_handed_list lost; /* handed to hosts that died */
@@ -29,6 +30,7 @@ struct run_hosts {
     int64_t n_handed;
     int64_t n_answered;
     int64_t n_lost;
+    bool begun;
     bool stopping;
     bool told; /* fault is what the first host said that could not work */
     struct fault fault;
@@ -86,10 +88,27 @@ static bool somebody_lives(const struct run_hosts *all)
     return false;
 }
 
+static bool somebody_starts(const struct run_hosts *all)
+{
+    for (int i = 0; i < all->options.n_hosts; i++)
+        if (all->hosts[i].state == RUN_HOST_STARTING)
+            return true;
+    return false;
+}
+
+/* Hosts that start take the processors of those that work, so the clock starts when all can. */
+static void begin(struct run_hosts *all)
+{
+    run_totals_start(all->totals);
+    all->begun = true;
+}
+
 /* Gives work to whoever has room, and sends everybody home when there is none left. */
 static void go_on(struct run_hosts *all)
 {
-    for (int i = 0; i < all->options.n_hosts; i++) {
+    if (!all->begun && !somebody_starts(all))
+        begin(all);
+    for (int i = 0; all->begun && i < all->options.n_hosts; i++) {
         struct run_host *host = &all->hosts[i];
         while (host->state == RUN_HOST_READY && host->n_handed < all->window && has_more(all))
             if (!hand(host))
@@ -142,12 +161,20 @@ static void take_fault(struct run_hosts *all, char *rest)
     all->told = true;
 }
 
+/* From the first that is ready on. */
+static void await_others(struct run_hosts *all)
+{
+    struct timeval wait = clock_timeval_us(RUN_HOSTS_START_WAIT_US);
+    if (!all->begun && !event_pending(all->begin, EV_TIMEOUT, NULL))
+        event_add(all->begin, &wait);
+}
+
 static void take_line(struct run_host *host, char *line)
 {
     if (strncmp(line, "ready ", 6) == 0 && host->state == RUN_HOST_STARTING) {
         snprintf(host->process_id, sizeof host->process_id, "%s", line + 6);
         host->state = RUN_HOST_READY;
-        run_totals_start(host->all->totals);
+        await_others(host->all);
     } else if (strncmp(line, "fault ", 6) == 0) {
         take_fault(host->all, line + 6);
     } else {
@@ -229,6 +256,16 @@ static bool start_host(struct run_host *host, struct fault *fault)
     return true;
 }
 
+static void on_begin(evutil_socket_t fd, short what, void *arg)
+{
+    struct run_hosts *all = arg;
+    (void)fd;
+    (void)what;
+    if (!all->begun)
+        begin(all);
+    go_on(all);
+}
+
 static void on_last(evutil_socket_t fd, short what, void *arg)
 {
     struct run_hosts *all = arg;
@@ -250,8 +287,9 @@ static bool init(struct run_hosts *all, struct fault *fault)
 {
     TAILQ_INIT(&all->lost);
     all->hosts = calloc((size_t)all->options.n_hosts, sizeof *all->hosts);
+    all->begin = event_new(all->options.base, -1, 0, on_begin, all);
     all->last = event_new(all->options.base, -1, 0, on_last, all);
-    if (!all->hosts || !all->last)
+    if (!all->hosts || !all->begin || !all->last)
         return fault_no_memory(fault);
     for (int i = 0; i < all->options.n_hosts; i++) {
         all->hosts[i] = (struct run_host){.all = all, .state = RUN_HOST_ENDED};
@@ -318,6 +356,8 @@ static void done(struct run_hosts *all)
 {
     progress_done(&all->progress);
     interrupt_done(&all->interrupt);
+    if (all->begin)
+        event_free(all->begin);
     if (all->last)
         event_free(all->last);
     free_list(&all->lost);

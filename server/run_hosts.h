@@ -5,6 +5,9 @@
  *   STARTING --"ready"--> READY --no more work, all answered--> LEAVING --end of file--> ENDED
  *       \__________________end of file, with answers missing_____________________________^
  *
+ * Work is handed out, and the clock starts, when no host is STARTING, or 2 s after the first was READY:
+ * nobody waits for one that hangs.
+ *
  * Every host has a window of unanswered runs. What a dead one left unanswered is looked up in the
  * database by the instances' ids once all others are done; what is not found there is `unknown`.
  * Work that was not handed out yet goes to the hosts that live; when none does, it is `failed`.
@@ -34,6 +37,7 @@ struct run_hosts_options {
 
 enum {
     RUN_HOSTS_MAX = 256,
+    RUN_HOSTS_START_WAIT_US = 2 * 1000 * 1000,
 };
 
 /* Runs the loop until all is done. *signal_number is the signal that cut it short, 0 if none did.

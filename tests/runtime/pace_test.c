@@ -108,8 +108,27 @@ static void a_short_run_says_nothing(void **state)
     struct scene scene;
     (void)state;
     open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 60, 20, 0), 2);
     assert_int_equal(batches_after(&scene, 60, 4, 100), 2);
     assert_int_equal(batches_after(&scene, 60, 4, 0), 1);
+    close_scene(&scene);
+}
+
+/* Until then it has done little, and it has more to do at once than ever after. */
+static void a_start_tells_after_a_millisecond(void **state)
+{
+    struct scene scene;
+    (void)state;
+    open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 10, 1, 2), 1);
+    close_scene(&scene);
+    open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 10, 1, 1), 2);
+    close_scene(&scene);
+    open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 10, 0, 50), 2); /* it has not run yet */
+    assert_int_equal(batches_after(&scene, 60, 4, 50), 2); /* and this is no start */
+    assert_int_equal(batches_after(&scene, 60, 1, 0), 1);
     close_scene(&scene);
 }
 
@@ -265,6 +284,7 @@ int pace_tests(void)
         cmocka_unit_test(without_there_is_one_until_the_waits_are_short),
         cmocka_unit_test(it_is_looked_at_now_and_then_only),
         cmocka_unit_test(a_short_run_says_nothing),
+        cmocka_unit_test(a_start_tells_after_a_millisecond),
         cmocka_unit_test(a_kernel_that_does_not_tell_is_idle),
         cmocka_unit_test(the_kernel_s_own_file_is_read),
         cmocka_unit_test(there_are_no_more_batches_than_connections),

@@ -1,5 +1,6 @@
 #include "server_tests.h"
 
+#include "clock.h"
 #include "program.h"
 
 #include <setjmp.h>
@@ -150,6 +151,82 @@ static void hosts_end_with_the_process_that_started_them(void **state)
         }
 }
 
+static void start_two_hosts(struct program *program, pid_t children[2])
+{
+    const char *const arguments[] = {
+        "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count", "200", "--hosts", "2", NULL};
+    program_start(program, arguments);
+    while (children_of(program->pid, children, 2) < 2)
+        usleep(100);
+}
+
+static int64_t is_known(const struct message_database *database, pid_t host)
+{
+    char query[100];
+    snprintf(query, sizeof query, "SELECT count(*) FROM latchkey.host WHERE pid = %d", (int)host);
+    return fixture_int(database->conn, query);
+}
+
+/* The second stands still before it was ready. */
+static void start_with_a_late_host(const struct message_database *database, struct program *program,
+                                   pid_t children[2])
+{
+    for (int tries = 0; tries < 20; tries++) {
+        start_two_hosts(program, children);
+        kill(children[1], SIGSTOP);
+        if (!is_known(database, children[1]))
+            return;
+        kill(children[1], SIGCONT);
+        program_wait(program);
+        program_done(program);
+        fixture_exec(database->conn, "TRUNCATE latchkey.execution");
+    }
+    fail();
+}
+
+static void a_late_host_is_awaited_but_not_for_ever(void **state)
+{
+    struct message_database *database = *state;
+    struct program program;
+    pid_t children[2];
+    program_run(&program, "migrate");
+    program_done(&program);
+    start_with_a_late_host(database, &program, children);
+    while (!is_known(database, children[0]))
+        usleep(5000);
+    fixture_execf(database->conn,
+                  "CREATE TABLE early AS SELECT started_at FROM latchkey.host WHERE pid = %d",
+                  (int)children[0]);
+    while (fixture_int(database->conn, "SELECT count(*) FROM latchkey.execution") == 0)
+        usleep(5000);
+    kill(children[1], SIGCONT);
+    program_wait(&program);
+    program_expect(&program, 0);
+    program_done(&program);
+    assert_int_equal(fixture_int(database->conn, "SELECT count(*) FROM latchkey.execution"), 200);
+    assert_int_equal(fixture_int(database->conn,
+                                 "SELECT (min(finished_at) > (SELECT started_at FROM early)"
+                                 " + interval '2 s')::int FROM latchkey.execution"),
+                     1);
+}
+
+static void when_all_hosts_are_ready_they_begin(void **state)
+{
+    (void)state;
+    for (int tries = 0;; tries++) {
+        struct program program;
+        pid_t children[2];
+        assert_true(tries < 10);
+        int64_t started_us = clock_monotonic_us();
+        start_two_hosts(&program, children);
+        program_wait(&program);
+        program_expect(&program, 0);
+        program_done(&program);
+        if (clock_monotonic_us() - started_us < 2 * 1000 * 1000)
+            return;
+    }
+}
+
 static void hosts_that_cannot_work_say_why(void **state)
 {
     struct program program;
@@ -173,6 +250,8 @@ int run_hosts_tests(void)
         TEST(the_others_go_on_when_a_host_is_killed),
         TEST(what_nobody_was_left_to_do_has_failed),
         TEST(hosts_end_with_the_process_that_started_them),
+        TEST(a_late_host_is_awaited_but_not_for_ever),
+        TEST(when_all_hosts_are_ready_they_begin),
         TEST(hosts_that_cannot_work_say_why),
     };
     return cmocka_run_group_tests_name("run_hosts", tests, NULL, NULL);
