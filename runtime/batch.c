@@ -42,7 +42,7 @@ struct execution *batch_member(const struct batch *batch, int i)
 
 void batch_enter(struct batch *batch, enum batch_state state)
 {
-    busy_poll_end(&batch->runtime->busy_poll, batch, clock_monotonic_us());
+    busy_poll_end(&batch->runtime->busy_poll, batch);
     batch->state = state;
     if (batch->timer)
         event_del(batch->timer);

@@ -2,6 +2,7 @@
 
 #include "clock.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <sched.h>
 
@@ -73,11 +74,16 @@ static void judge(struct busy_poll *poll, bool vain, int64_t now_us)
     poll->rests_until_us = now_us + REST_US;
 }
 
-void busy_poll_end(struct busy_poll *poll, const void *who, int64_t now_us)
+void busy_poll_end(struct busy_poll *poll, const void *who)
+{
+    if (poll->who == who)
+        busy_poll_end_at(poll, clock_monotonic_us());
+}
+
+void busy_poll_end_at(struct busy_poll *poll, int64_t now_us)
 {
     int64_t took_us = now_us - poll->began_us, most_us = OUTLIER * poll->limit_us;
-    if (poll->who != who)
-        return;
+    assert(poll->who);
     int64_t *usual_us = &poll->usual_us[poll->kind];
     *usual_us += ((took_us < most_us ? took_us : most_us) - *usual_us) / USUAL_WEIGHT;
     if (poll->awake)

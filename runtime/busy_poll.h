@@ -45,8 +45,12 @@ void busy_poll_close(struct busy_poll *poll);
  * takes is learned in any case. */
 bool busy_poll_begin(struct busy_poll *poll, const void *who, int kind, int64_t now_us);
 
-/* It is there, or awaited no more. Those who await nothing may say so too. */
-void busy_poll_end(struct busy_poll *poll, const void *who, int64_t now_us);
+/* It is there, or awaited no more. Those who await nothing may say so too: it costs them no look at
+ * the clock. */
+void busy_poll_end(struct busy_poll *poll, const void *who);
+
+/* The same of who awaits it, at that time of the monotonic clock. */
+void busy_poll_end_at(struct busy_poll *poll, int64_t now_us);
 
 /* Other work begins: the loop may sleep. */
 void busy_poll_rest(struct busy_poll *poll);

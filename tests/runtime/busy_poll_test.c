@@ -72,7 +72,7 @@ static bool answered_after(struct scene *scene, int kind, int64_t us)
 {
     bool awake = busy_poll_begin(&scene->poll, scene, kind, scene->now_us);
     scene->now_us += us;
-    busy_poll_end(&scene->poll, scene, scene->now_us);
+    busy_poll_end_at(&scene->poll, scene->now_us);
     return awake;
 }
 
@@ -93,7 +93,7 @@ static void the_loop_stays_awake_and_serves_others_until_the_answer_is_there(voi
     open_scene(&scene, LONG_US);
     assert_true(busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us()));
     assert_true(n_turns(scene.base, 30) > 3);
-    busy_poll_end(&scene.poll, &scene, clock_monotonic_us());
+    busy_poll_end(&scene.poll, &scene);
     assert_int_equal(n_turns(scene.base, 30), 1);
     close_scene(&scene);
 }
@@ -127,7 +127,7 @@ static void other_work_lets_it_sleep(void **state)
     assert_true(busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us()));
     busy_poll_rest(&scene.poll);
     assert_int_equal(n_turns(scene.base, 30), 1);
-    busy_poll_end(&scene.poll, &scene, clock_monotonic_us());
+    busy_poll_end(&scene.poll, &scene);
     assert_true(busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us()));
     close_scene(&scene);
 }
@@ -138,9 +138,9 @@ static void only_the_one_who_awaits_it_ends_it(void **state)
     (void)state;
     open_scene(&scene, LONG_US);
     assert_true(busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us()));
-    busy_poll_end(&scene.poll, state, clock_monotonic_us());
+    busy_poll_end(&scene.poll, state);
     assert_true(n_turns(scene.base, 30) > 3);
-    busy_poll_end(&scene.poll, &scene, clock_monotonic_us());
+    busy_poll_end(&scene.poll, &scene);
     close_scene(&scene);
 }
 
@@ -178,7 +178,7 @@ static void answers_are_learned_from_also_when_the_loop_slept(void **state)
         busy_poll_begin(&scene.poll, &scene, A_SAVE, scene.now_us);
         busy_poll_rest(&scene.poll);
         scene.now_us += 2 * LIMIT_US;
-        busy_poll_end(&scene.poll, &scene, scene.now_us);
+        busy_poll_end_at(&scene.poll, scene.now_us);
     }
     for (int i = 0; i < 10; i++) /* eight such make the usual one, about */
         n_awake(&scene, A_SAVE, 2 * LIMIT_US, 1);
@@ -226,7 +226,7 @@ static void one_disturbance_counts_once(void **state)
     assert_true(busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us()));
     usleep(200);
     assert_int_equal(event_base_loop(scene.base, EVLOOP_ONCE), 0);
-    busy_poll_end(&scene.poll, &scene, clock_monotonic_us());
+    busy_poll_end(&scene.poll, &scene);
     assert_int_equal(n_awake(&scene, A_SAVE, SHORT_US, 300), 300);
     close_scene(&scene);
 }
@@ -242,7 +242,7 @@ static void a_processor_that_others_use_is_left_to_them(void **state)
         awake = busy_poll_begin(&scene.poll, &scene, A_SAVE, clock_monotonic_us());
         usleep(200);
         assert_true(!awake || event_base_loop(scene.base, EVLOOP_ONCE) == 0);
-        busy_poll_end(&scene.poll, &scene, clock_monotonic_us());
+        busy_poll_end(&scene.poll, &scene);
     }
     assert_false(awake);
     assert_int_equal(n_turns(scene.base, 10), 1);
