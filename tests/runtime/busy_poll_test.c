@@ -3,12 +3,11 @@
 #include "flow_text.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
+#include "schedstat_file.h"
 
 #include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -393,24 +392,15 @@ static void nor_is_any_where_it_is_switched_off(void **state)
     assert_int_equal(run(state, &options, 1).polls, 0);
 }
 
-static void write_counts(const char *path, long long ran_ms, long long waited_ms)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fprintf(file, "%lld %lld 17\n", ran_ms * 1000 * 1000, waited_ms * 1000 * 1000);
-    fclose(file);
-}
-
 static void nor_where_processors_are_short(void **state)
 {
     struct outcome outcome;
     struct runtime_fixture *fixture = *state;
     struct runtime_figures figures;
     struct runtime_options options = options_of(state);
-    char path[] = "/tmp/latchkey-busy-poll.XXXXXX";
-    close(mkstemp(path));
-    write_counts(path, 1000, 1000);
-    options.schedstat = path;
+    struct schedstat_file schedstat;
+    schedstat_file_open(&schedstat, 1000, 1000);
+    options.schedstat = schedstat.path;
     runtime_fixture_tables(fixture, FLOW_TABLES);
     struct host *host = host_start(fixture, &options);
     struct workflow *workflow = host_publish(host, FLOW FLOW_ADD("a", "1", ""));
@@ -420,7 +410,7 @@ static void nor_where_processors_are_short(void **state)
     int64_t n_before = figures.n_busy_polls;
     assert_true(n_before > 0);
     runtime_fixture_turn(fixture, 60); /* it looks so often */
-    write_counts(path, 1020, 1060);
+    schedstat_file_add(&schedstat, 20, 60);
     host_submit(host, workflow, "{\"id\":1}", &outcome);
     runtime_fixture_wait(fixture);
     assert_outcome(&outcome, STATUS_COMPLETED, "");
@@ -428,7 +418,7 @@ static void nor_where_processors_are_short(void **state)
     assert_true(figures.crowded);
     assert_int_equal(figures.n_busy_polls, n_before);
     host_stop(host);
-    unlink(path);
+    schedstat_file_close(&schedstat);
 }
 
 int busy_poll_tests(void)

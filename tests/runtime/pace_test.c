@@ -2,12 +2,10 @@
 #include "pace.h"
 #include "runtime_fixture.h"
 #include "runtime_tests.h"
+#include "schedstat_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,48 +16,33 @@ enum {
 };
 
 struct scene {
-    char path[64];
-    long long ran_ms, waited_ms;
+    struct schedstat_file schedstat;
     int64_t now_us;
     struct runtime_options options;
     struct pace pace;
 };
 
-static void write_counts(const struct scene *scene)
-{
-    FILE *file = fopen(scene->path, "w");
-    assert_non_null(file);
-    fprintf(file, "%lld %lld 17\n", scene->ran_ms * 1000 * 1000, scene->waited_ms * 1000 * 1000);
-    fclose(file);
-}
-
 static void open_scene(struct scene *scene)
 {
-    *scene = (struct scene){.path = "/tmp/latchkey-pace.XXXXXX",
-                            .ran_ms = 10 * 1000,
-                            .waited_ms = 90 * 1000,
-                            .now_us = 1000 * 1000 * MS};
-    close(mkstemp(scene->path));
-    write_counts(scene);
+    *scene = (struct scene){.now_us = 1000 * 1000 * MS};
+    schedstat_file_open(&scene->schedstat, 10 * 1000, 90 * 1000);
     scene->options = runtime_default_options();
     scene->options.batch_linger_us = LINGER_US;
-    scene->options.schedstat = scene->path;
+    scene->options.schedstat = scene->schedstat.path;
     pace_open(&scene->pace, &scene->options, 8);
 }
 
 static void close_scene(struct scene *scene)
 {
     pace_close(&scene->pace);
-    unlink(scene->path);
+    schedstat_file_close(&scene->schedstat);
 }
 
 /* So long later, in which the thread ran and waited for so long. */
 static int batches_after(struct scene *scene, int ms, int ran_ms, int waited_ms)
 {
     scene->now_us += (int64_t)ms * MS;
-    scene->ran_ms += ran_ms;
-    scene->waited_ms += waited_ms;
-    write_counts(scene);
+    schedstat_file_add(&scene->schedstat, ran_ms, waited_ms);
     return pace_batches(&scene->pace, /* n_ready= */ 1, scene->now_us);
 }
 
@@ -247,7 +230,7 @@ static int64_t n_batches(void **state, struct scene *scene, int waited_ms)
     struct runtime_figures figures;
     struct runtime_options options = runtime_fixture_options(fixture);
     options.batch_share_least = 64;
-    options.schedstat = scene->path;
+    options.schedstat = scene->schedstat.path;
     runtime_fixture_tables(fixture, "CREATE TABLE item (id int PRIMARY KEY, n int DEFAULT 0);"
                                     "INSERT INTO item (id) SELECT generate_series(0, 128)");
     struct host *host = host_start(fixture, &options);
@@ -255,9 +238,7 @@ static int64_t n_batches(void **state, struct scene *scene, int waited_ms)
     host_submit(host, workflow, "{\"id\":0}", &outcomes[0]);
     runtime_fixture_wait(fixture); /* its tables are known now */
     runtime_fixture_turn(fixture, 60);
-    scene->ran_ms += 20;
-    scene->waited_ms += waited_ms;
-    write_counts(scene);
+    schedstat_file_add(&scene->schedstat, 20, waited_ms);
     for (int i = 0; i < N; i++)
         host_submitf(host, workflow, &outcomes[i], "{\"id\":%d}", i + 1);
     runtime_fixture_wait(fixture);
