@@ -23,8 +23,8 @@ struct run {
     struct run_totals *totals;
     int64_t hosts; /* 0 = this process alone */
     int64_t concurrency;
-    int64_t pool;
-    int64_t busy_poll_us;
+    int pool;
+    int busy_poll_us;
     int exit_code; /* of a single run */
     bool answered; /* a single run was reported */
 };
@@ -55,15 +55,11 @@ static bool read_options(struct run *run, struct fault *fault)
 {
     const struct command_line *line = run->line;
     run->concurrency = RUN_CONCURRENCY_DEFAULT;
-    run->pool = SESSION_POOL_DEFAULT;
-    run->busy_poll_us = runtime_default_options().busy_poll_us;
     if (!read_plan(run, fault) ||
         !command_line_integer(line, OPTION_CONCURRENCY, 1, RUN_CONCURRENCY_MAX, &run->concurrency,
                               fault) ||
         !command_line_integer(line, OPTION_HOSTS, 1, RUN_HOSTS_MAX, &run->hosts, fault) ||
-        !command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &run->pool, fault) ||
-        !command_line_integer(line, OPTION_BUSY_POLL, 0, RUNTIME_BUSY_POLL_US_MAX,
-                              &run->busy_poll_us, fault))
+        !session_read_options(line, &run->pool, &run->busy_poll_us, fault))
         return false;
     if (run->hosts && run_plan_is_single(run->plan))
         return fault_set(fault, FAULT_INVALID, "--hosts wants --count or --inputs");
@@ -147,8 +143,8 @@ static bool run_there(struct run *run, int *signal_number, struct fault *fault)
         .plan = run->plan,
         .n_hosts = (int)run->hosts,
         .concurrency = (int)run->concurrency,
-        .pool = (int)run->pool,
-        .busy_poll_us = (int)run->busy_poll_us,
+        .pool = run->pool,
+        .busy_poll_us = run->busy_poll_us,
         .key = command_line_value(run->line, OPTION_KEY),
         .queue = command_line_has(run->line, OPTION_QUEUE),
         .quiet = run->quiet,

@@ -47,15 +47,24 @@ static bool start(struct runtime *runtime, struct fault *fault)
     return true;
 }
 
+bool session_read_options(const struct command_line *line, int *pool, int *busy_poll_us,
+                          struct fault *fault)
+{
+    int64_t n = SESSION_POOL_DEFAULT, us = runtime_default_options().busy_poll_us;
+    if (!command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &n, fault) ||
+        !command_line_integer(line, OPTION_BUSY_POLL, 0, RUNTIME_BUSY_POLL_US_MAX, &us, fault))
+        return false;
+    *pool = (int)n;
+    *busy_poll_us = (int)us;
+    return true;
+}
+
 bool session_start(const struct command_line *line, struct session *session, int pool_most,
                    struct fault *fault)
 {
     struct runtime_options options = runtime_default_options();
-    int64_t pool = SESSION_POOL_DEFAULT, busy_poll_us = options.busy_poll_us;
-    if (!command_line_integer(line, OPTION_POOL, 2, SESSION_POOL_MAX, &pool, fault))
-        return false;
-    if (!command_line_integer(line, OPTION_BUSY_POLL, 0, RUNTIME_BUSY_POLL_US_MAX, &busy_poll_us,
-                              fault))
+    int pool;
+    if (!session_read_options(line, &pool, &options.busy_poll_us, fault))
         return false;
     if (!command_line_duration(line, OPTION_OWNERSHIP, 1000, OWNERSHIP_MS_MAX,
                                &options.ownership_us, fault))
@@ -64,8 +73,7 @@ bool session_start(const struct command_line *line, struct session *session, int
     options.schema = session->choice.schema;
     options.log = &session->log;
     options.pool_size =
-        pool < pool_most || command_line_has(line, OPTION_WORKER) ? (int)pool : pool_most;
-    options.busy_poll_us = (int)busy_poll_us;
+        pool < pool_most || command_line_has(line, OPTION_WORKER) ? pool : pool_most;
     options.waiters = options.pool_size / 4 ? options.pool_size / 4 : 1;
     if (!runtime_new(session->base, &options, &session->runtime, fault))
         return false;

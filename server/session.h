@@ -26,6 +26,10 @@ enum {
 MUST_CHECK bool session_prepare(const struct command_line *line, struct session *session,
                                 struct fault *fault);
 
+/* What --pool and --busy-poll-us say, or the defaults. */
+MUST_CHECK bool session_read_options(const struct command_line *line, int *pool, int *busy_poll_us,
+                                     struct fault *fault);
+
 /* Starts the runtime with at most pool_most connections, or what --pool says, if that is fewer. */
 MUST_CHECK bool session_start(const struct command_line *line, struct session *session,
                               int pool_most, struct fault *fault);
