@@ -19,6 +19,10 @@
 
 #define MESSAGE_READ SAMPLES "/message-read/message-read.yaml"
 
+enum {
+    START_MS = 60 * 1000,
+};
+
 static json_int_t number(const json_t *object, const char *key)
 {
     assert_true(json_is_integer(json_object_get(object, key)));
@@ -37,6 +41,38 @@ static int children_of(pid_t pid, pid_t *children, int n)
         found++;
     fclose(stream);
     return found;
+}
+
+struct hosts {
+    pid_t program; /* that started them */
+    pid_t pids[2];
+    char arguments[2][1024]; /* each with a blank behind it */
+};
+
+static void read_arguments(pid_t pid, char *out, size_t n_bytes)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *stream = fopen(path, "re");
+    size_t length = stream ? fread(out, 1, n_bytes - 1, stream) : 0;
+    out[length] = '\0';
+    for (size_t i = 0; i < length; i++)
+        if (!out[i])
+            out[i] = ' ';
+    if (stream)
+        fclose(stream);
+}
+
+/* Between fork and exec a child has the arguments of its parent. */
+static bool are_started(void *arg)
+{
+    struct hosts *hosts = arg;
+    bool started = children_of(hosts->program, hosts->pids, 2) == 2;
+    for (int i = 0; started && i < 2; i++) {
+        read_arguments(hosts->pids[i], hosts->arguments[i], sizeof hosts->arguments[i]);
+        started = strstr(hosts->arguments[i], " --worker ");
+    }
+    return started;
 }
 
 static int64_t counter(const struct message_database *database)
@@ -95,6 +131,28 @@ static void hosts_use_the_database_that_was_named(void **state)
     program_done(&program);
     assert_int_equal(counter(database), 20);
     assert_int_equal(fixture_int(database->conn, "SELECT count(*) FROM other.execution"), 20);
+}
+
+static void hosts_have_the_pool_and_the_busy_poll_that_were_given(void **state)
+{
+    struct message_database *database = *state;
+    struct program program;
+    const char *const arguments[] = {
+        "run", MESSAGE_READ, "--vary", "message_id=1..10", "--count",        "10000000", "--hosts",
+        "2",   "--pool",     "5",      "--json",           "--busy-poll-us", "77",       NULL};
+    program_start(&program, arguments);
+    struct hosts hosts = {.program = program.pid};
+    fixture_eventually(are_started, &hosts, START_MS);
+    while (counter(database) == 0)
+        usleep(5000);
+    kill(program.pid, SIGTERM);
+    program_wait(&program);
+    program_expect(&program, 128 + SIGTERM);
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(strstr(hosts.arguments[i], " --pool 5 "));
+        assert_non_null(strstr(hosts.arguments[i], " --busy-poll-us 77 "));
+    }
+    program_done(&program);
 }
 
 static void the_others_go_on_when_a_host_is_killed(void **state)
@@ -247,6 +305,7 @@ int run_hosts_tests(void)
     const struct CMUnitTest tests[] = {
         TEST(hosts_share_the_work_and_lose_nothing),
         TEST(hosts_use_the_database_that_was_named),
+        TEST(hosts_have_the_pool_and_the_busy_poll_that_were_given),
         TEST(the_others_go_on_when_a_host_is_killed),
         TEST(what_nobody_was_left_to_do_has_failed),
         TEST(hosts_end_with_the_process_that_started_them),
