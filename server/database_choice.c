@@ -3,7 +3,6 @@
 #include "command_line.h"
 #include "pg_server.h"
 
-#include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,33 +114,4 @@ bool database_choose(const struct command_line *line, struct database_choice *ch
 void database_choice_done(struct database_choice *choice)
 {
     text_done(&choice->conninfo);
-}
-
-static void add_setting(struct text *out, const char *keyword, const char *value)
-{
-    text_addf(out, "%s%s='", out->length ? " " : "", keyword);
-    for (; *value; value++) {
-        if (*value == '\'' || *value == '\\')
-            text_add_char(out, '\\');
-        text_add_char(out, *value);
-    }
-    text_add_char(out, '\'');
-}
-
-bool database_conninfo_with(const char *conninfo, const char *keyword, const char *value,
-                            struct text *out, struct fault *fault)
-{
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
-    if (!options) {
-        fault_set(fault, FAULT_INVALID, "connection string: %s", message ? message : "no memory");
-        PQfreemem(message);
-        return false;
-    }
-    for (const PQconninfoOption *option = options; option->keyword; option++)
-        if (option->val && strcmp(option->keyword, keyword) != 0)
-            add_setting(out, option->keyword, option->val);
-    PQconninfoFree(options);
-    add_setting(out, keyword, value);
-    return text_ok(out, fault);
 }

@@ -34,7 +34,3 @@ bool database_is_named(const struct command_line *line);
 /* The directory of the embedded server: --data-dir or the default one. */
 MUST_CHECK bool database_data_dir(const struct command_line *line, struct text *out,
                                   struct fault *fault);
-
-/* The connection string with one keyword set to another value. */
-MUST_CHECK bool database_conninfo_with(const char *conninfo, const char *keyword, const char *value,
-                                       struct text *out, struct fault *fault);

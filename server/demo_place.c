@@ -1,6 +1,7 @@
 #include "demo_place.h"
 
 #include "pg_conn.h"
+#include "pg_conninfo.h"
 #include "pg_server.h"
 #include "pg_server_dir.h"
 #include "sample_texts.h"
@@ -55,8 +56,8 @@ static bool take_schemas(const struct command_line *line, struct demo_place *pla
              "latchkey_demo_%08x_application", tag);
     snprintf(settings, sizeof settings, "-c search_path=%s", place->application_schema);
     bool ok = database_choose(line, &choice, fault) &&
-              database_conninfo_with(text_chars(&choice.conninfo), "options", settings,
-                                     &place->conninfo, fault);
+              pg_conninfo_with(text_chars(&choice.conninfo), "options", settings, &place->conninfo,
+                               fault);
     database_choice_done(&choice);
     return ok;
 }

@@ -9,6 +9,7 @@ int pg_pipeline_tests(void);
 int pg_statements_tests(void);
 int pg_conn_tests(void);
 int pg_conn_loss_tests(void);
+int pg_conninfo_tests(void);
 int pg_pool_tests(void);
 int pg_proxy_tests(void);
 int pg_server_tests(void);

@@ -15,6 +15,7 @@ static const struct {
     {"pg_conn", pg_conn_tests},
     {"pg_gate", pg_gate_tests},
     {"pg_conn_loss", pg_conn_loss_tests},
+    {"pg_conninfo", pg_conninfo_tests},
     {"pg_pool", pg_pool_tests},
     {"pg_proxy", pg_proxy_tests},
     {"catalogue", catalogue_tests},

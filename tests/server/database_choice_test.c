@@ -101,28 +101,6 @@ static void names_that_would_need_quoting_are_refused(void **state)
     }
 }
 
-static void a_setting_is_replaced_in_any_form_of_connection_string(void **state)
-{
-    struct fault fault;
-    struct text out;
-    (void)state;
-    text_init(&out, 1024);
-    assert_true(database_conninfo_with("host=/tmp password='it''s' options=x", "options",
-                                       "-c a='b'", &out, &fault) == false);
-    text_clear(&out);
-    assert_true(database_conninfo_with("host=/tmp password='a\\'b' options=x", "options",
-                                       "-c a=\\b", &out, &fault));
-    assert_non_null(strstr(text_chars(&out), "password='a\\'b'"));
-    assert_non_null(strstr(text_chars(&out), "host='/tmp'"));
-    assert_non_null(strstr(text_chars(&out), "options='-c a=\\\\b'"));
-    assert_null(strstr(text_chars(&out), "options='x'"));
-    text_clear(&out);
-    assert_true(database_conninfo_with("postgresql://u@h:5433/d", "options", "y", &out, &fault));
-    assert_non_null(strstr(text_chars(&out), "port='5433'"));
-    assert_non_null(strstr(text_chars(&out), "options='y'"));
-    text_done(&out);
-}
-
 int database_choice_tests(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
@@ -130,7 +108,6 @@ int database_choice_tests(void)
         TEST(the_option_is_before_the_variable),
         TEST(the_schema_comes_from_option_variable_or_default),
         TEST(names_that_would_need_quoting_are_refused),
-        TEST(a_setting_is_replaced_in_any_form_of_connection_string),
     };
     return cmocka_run_group_tests_name("database_choice", tests, NULL, NULL);
 }
