@@ -4,6 +4,7 @@ enum {
     BATCHES_MAX = 2, /* the server works on one while we do on the other; more make them smaller */
     BATCHES_FULL_MAX = 3, /* a full one takes nobody from the others, who often await the disk */
     MUCH_SMALLER = 4,     /* a batch is, with less than a quarter of the members of the last */
+    LATE_OF = 8,          /* an eighth is not awaited: some were refused and come when they may */
     WORTH_MEMBERS = 32,   /* about what a transaction costs: fewer do not wait to share one */
 };
 
@@ -32,7 +33,8 @@ static bool more_would_help(const struct pace *pace, int n_ready, int n_running)
 {
     if (n_running > 0 && n_ready * MUCH_SMALLER < pace->last_size)
         return true;
-    return pace->crowding.crowded && n_ready < pace->expected && pace->expected >= WORTH_MEMBERS;
+    return pace->crowding.crowded && pace->expected >= WORTH_MEMBERS &&
+           n_ready < pace->expected - pace->expected / LATE_OF;
 }
 
 int64_t pace_linger_us(struct pace *pace, int n_ready, int n_running, int64_t now_us)

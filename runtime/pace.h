@@ -4,7 +4,7 @@
  * A transaction costs the server about as much as thirty executions in it. With processors to spare
  * several batches at a time use them: the server works on one while the process works on another.
  * Without, they only make each other smaller and dearer: then there is one at a time, and it waits
- * a little for those that the last one answered, who often come back.
+ * a little for most of those that the last one answered, who often come back.
  */
 #pragma once
 #include "crowding.h"

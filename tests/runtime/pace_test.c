@@ -176,8 +176,8 @@ static void where_it_is_crowded_a_batch_waits_for_those_that_come_back(void **st
     pace_ended(&scene.pace, 30);
     int64_t now_us = scene.now_us;
     assert_int_equal(pace_linger_us(&scene.pace, 30, 0, now_us), LINGER_US);
-    assert_int_equal(pace_linger_us(&scene.pace, 69, 0, now_us + 2 * MS), 3 * MS);
-    assert_int_equal(pace_linger_us(&scene.pace, 70, 0, now_us + 2 * MS), 0);
+    assert_int_equal(pace_linger_us(&scene.pace, 61, 0, now_us + 2 * MS), 3 * MS);
+    assert_int_equal(pace_linger_us(&scene.pace, 62, 0, now_us + 2 * MS), 0);    /* of 70, but 8 */
     assert_int_equal(pace_linger_us(&scene.pace, 30, 0, now_us + LINGER_US), 0); /* long enough */
     pace_began(&scene.pace, 30);
     pace_ended(&scene.pace, 127);
