@@ -31,13 +31,13 @@ bool command_line_has(const struct command_line *line, enum command_option optio
 /* NULL if it was not given. */
 const char *command_line_value(const struct command_line *line, enum command_option option);
 
-/* A whole number from least to most; *out keeps its value if the option was not given.
- * Fails with FAULT_INVALID naming the option. */
 /* A duration such as 30s; *out_us stays as it is where the option is not given. */
 MUST_CHECK bool command_line_duration(const struct command_line *line, enum command_option option,
                                       int64_t least_ms, int64_t most_ms, int64_t *out_us,
                                       struct fault *fault);
 
+/* A whole number from least to most; *out keeps its value if the option was not given.
+ * Fails with FAULT_INVALID naming the option. */
 MUST_CHECK bool command_line_integer(const struct command_line *line, enum command_option option,
                                      int64_t least, int64_t most, int64_t *out,
                                      struct fault *fault);
