@@ -226,6 +226,14 @@ static void conclude(struct batch *batch)
     }
 }
 
+/* Those behind them have their turn then, before anybody is answered. */
+static void leave_queue(struct batch *batch)
+{
+    for (struct member *member = batch->members; member; member = member->next)
+        if (member->fate == FATE_KEPT || member->fate == FATE_DROPPED)
+            execution_leave_queue(member->execution);
+}
+
 /* Gives back those that run again or were refused, the last first, as the lock queue wants it. None
  * that ended may still stand there behind them. */
 static void give_back(struct batch *batch, struct member *member)
@@ -268,14 +276,20 @@ void batch_end(struct batch *batch)
         return;
     }
     free_scripts(batch);
+    bool begins_next = counts && scheduler_next_is_full(runtime->scheduler, batch);
+    if (begins_next) {
+        leave_queue(batch);
+        scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
+        scheduler_go(runtime->scheduler);
+    }
     conclude(batch);
     give_back(batch, batch->members);
     batch->members = NULL;
     free_batch(batch);
-    if (counts)
-        scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
-    else
+    if (!counts)
         scheduler_count_lease(runtime->scheduler, -1);
+    else if (!begins_next)
+        scheduler_batch_ended(runtime->scheduler, kind, /* fault= */ NULL);
 }
 
 void batch_abandon(struct batch *batch)

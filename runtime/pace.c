@@ -27,6 +27,20 @@ int pace_batches(struct pace *pace, int n_ready, int64_t now_us)
     return pace->connections < most ? pace->connections : most;
 }
 
+int pace_share(const struct pace *pace, int n_ready, int n_running, int n_batches)
+{
+    int n_sharing = n_batches - n_running + 1, least = pace->options->batch_share_least;
+    if (n_sharing > 1)
+        n_ready = (n_ready + n_sharing - 1) / n_sharing;
+    return n_ready > least ? n_ready : least;
+}
+
+bool pace_next_is_full(const struct pace *pace, int n_ready, int n_running, int n_others)
+{
+    int most = pace->options->batch_members_max;
+    return n_ready >= most || (n_running == 1 && n_others >= most);
+}
+
 /* With a batch under way, the few that were refused before would have a transaction for themselves.
  */
 static bool more_would_help(const struct pace *pace, int n_ready, int n_running)

@@ -26,6 +26,15 @@ void pace_close(struct pace *pace);
 /* How many may run now, those that do among them, while so many stand ready. */
 int pace_batches(struct pace *pace, int n_ready, int64_t now_us);
 
+/* How many the next one takes, itself among those that run: others are for the next connection, to
+ * work on while the server does. */
+int pace_share(const struct pace *pace, int n_ready, int n_running, int n_batches);
+
+/* Whether the next one will be full as one ends, itself among those that run. Others are all that
+ * are under way beside its members: where no second one runs they stand ready, or behind the
+ * members. */
+bool pace_next_is_full(const struct pace *pace, int n_ready, int n_running, int n_others);
+
 /* How long those that stand ready had better wait for more; 0 = not at all. */
 int64_t pace_linger_us(struct pace *pace, int n_ready, int n_running, int64_t now_us);
 

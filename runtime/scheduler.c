@@ -236,21 +236,11 @@ static void fill_behind(struct scheduler *scheduler, struct batch *batch,
     }
 }
 
-/* How many it takes: others are for the next connection, to work on while the server does. */
-static int share(const struct scheduler *scheduler)
-{
-    int n_ready = scheduler->lengths[READY_PLAIN];
-    int n_batches = scheduler->limits[BATCH_PLAIN] - scheduler->running[BATCH_PLAIN] + 1;
-    if (n_batches > 1)
-        n_ready = (n_ready + n_batches - 1) / n_batches;
-    int least = scheduler->runtime->options.batch_share_least;
-    return n_ready > least ? n_ready : least;
-}
-
 static void fill_plain(struct scheduler *scheduler, struct batch *batch)
 {
     struct execution *execution;
-    int n_left = share(scheduler);
+    int n_left = pace_share(&scheduler->pace, scheduler->lengths[READY_PLAIN],
+                            scheduler->running[BATCH_PLAIN], scheduler->limits[BATCH_PLAIN]);
     while (n_left-- > 0 && (execution = TAILQ_FIRST(&scheduler->lines[READY_PLAIN])) &&
            can_take(batch, execution))
         take(scheduler, batch, execution);
@@ -539,6 +529,19 @@ static void on_go(evutil_socket_t fd, short what, void *arg)
     start_batches(scheduler, BATCH_WAIT);
     start_batches(scheduler, BATCH_ALONE);
     start_batches(scheduler, BATCH_PLAIN);
+}
+
+void scheduler_go(struct scheduler *scheduler)
+{
+    on_go(-1, 0, scheduler);
+}
+
+bool scheduler_next_is_full(const struct scheduler *scheduler, const struct batch *batch)
+{
+    int n_others = scheduler->runtime->n_running - batch_n_members(batch);
+    return batch_kind(batch) == BATCH_PLAIN &&
+           pace_next_is_full(&scheduler->pace, scheduler->lengths[READY_PLAIN],
+                             scheduler->running[BATCH_PLAIN], n_others);
 }
 
 void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,

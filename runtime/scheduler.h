@@ -67,6 +67,13 @@ bool scheduler_is_crowded(const struct scheduler *scheduler);
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
                                  const struct execution *execution);
 
+/* Whether enough stand ready or behind those of a batch that is over to fill the next one: then
+ * that begins before these are answered, and the server works meanwhile. */
+bool scheduler_next_is_full(const struct scheduler *scheduler, const struct batch *batch);
+
+/* Begins what may begin, not later but now. Asks for connections only: nobody is called. */
+void scheduler_go(struct scheduler *scheduler);
+
 /* A batch is over (fault NULL), or got no connection and took nothing (fault says why). */
 void scheduler_batch_ended(struct scheduler *scheduler, enum batch_kind kind,
                            const struct fault *fault);

@@ -1,6 +1,8 @@
 /* When plain batches begin, by what the kernel says of the processors: a file in its place. */
+#include "batch_state.h"
 #include "pace.h"
 #include "runtime_fixture.h"
+#include "runtime_state.h"
 #include "runtime_tests.h"
 #include "schedstat_file.h"
 
@@ -213,6 +215,19 @@ static void with_processors_to_spare_only_small_ones_beside_another_wait(void **
     close_scene(&scene);
 }
 
+static void the_next_is_full_if_so_many_are_ready_or_stand_behind(void **state)
+{
+    struct scene scene;
+    (void)state;
+    open_scene(&scene);
+    int full = scene.options.batch_members_max;
+    assert_true(pace_next_is_full(&scene.pace, full, 3, full));
+    assert_false(pace_next_is_full(&scene.pace, full - 1, 1, full - 1));
+    assert_true(pace_next_is_full(&scene.pace, 0, 1, full));
+    assert_false(pace_next_is_full(&scene.pace, 0, 2, full)); /* they may be in the other one */
+    close_scene(&scene);
+}
+
 /* ---- a host ---- */
 
 static const char ADD_ONE[] = "workflow: add\ninput:\n  id: integer\n"
@@ -258,6 +273,54 @@ static void a_crowded_host_makes_one_batch_of_two(void **state)
     close_scene(&scene);
 }
 
+/* What stands there while executions are answered. */
+struct answers {
+    struct runtime *runtime;
+    int n;
+    int n_batches[8]; /* under way as each is told */
+};
+
+static void count_batches(const struct result *result, void *arg)
+{
+    struct answers *answers = arg;
+    const struct batch *batch;
+    assert_int_equal(result->status, STATUS_COMPLETED);
+    assert_true(answers->n < 8);
+    LIST_FOREACH(batch, &answers->runtime->batches, link)
+    answers->n_batches[answers->n]++;
+    answers->n++;
+}
+
+/* The server works on the next ones of a hot path while these are answered, and others come. */
+static void a_full_batch_begins_before_those_of_the_last_are_answered(void **state)
+{
+    struct runtime_fixture *fixture = *state;
+    struct runtime_options options = runtime_fixture_options(fixture);
+    struct outcome first;
+    struct fault fault;
+    options.batch_members_max = 4;
+    runtime_fixture_tables(fixture, "CREATE TABLE item (id int PRIMARY KEY, n int DEFAULT 0);"
+                                    "INSERT INTO item (id) VALUES (1)");
+    struct host *host = host_start(fixture, &options);
+    struct workflow *workflow = host_publish(host, ADD_ONE);
+    host_submit(host, workflow, "{\"id\":1}", &first);
+    runtime_fixture_wait(fixture); /* its tables are known now */
+    struct answers answers = {.runtime = host_runtime(host)};
+    for (int i = 0; i < 8; i++) {
+        json_t *input = json_pack("{s:i}", "id", 1);
+        struct submission submission = {
+            .workflow = workflow, .input = input, .done = count_batches, .arg = &answers};
+        assert_true(runtime_submit(host_runtime(host), &submission, &fault));
+        json_decref(input);
+    }
+    while (answers.n < 8)
+        runtime_fixture_turn(fixture, 1);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(answers.n_batches[i], i < 4 ? 2 : 1);
+    assert_sql_int(fixture, "SELECT n FROM item", 9);
+    host_stop(host);
+}
+
 int pace_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,7 +336,9 @@ int pace_tests(void)
         cmocka_unit_test(where_it_is_crowded_a_batch_waits_for_those_that_come_back),
         cmocka_unit_test(the_few_do_not_wait_for_each_other),
         cmocka_unit_test(with_processors_to_spare_only_small_ones_beside_another_wait),
+        cmocka_unit_test(the_next_is_full_if_so_many_are_ready_or_stand_behind),
         cmocka_unit_test(a_crowded_host_makes_one_batch_of_two),
+        cmocka_unit_test(a_full_batch_begins_before_those_of_the_last_are_answered),
     };
     return cmocka_run_group_tests_name("pace", tests, runtime_fixture_setup,
                                        runtime_fixture_teardown);
