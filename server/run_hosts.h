@@ -5,8 +5,8 @@
  *   STARTING --"ready"--> READY --no more work, all answered--> LEAVING --end of file--> ENDED
  *       \__________________end of file, with answers missing_____________________________^
  *
- * Work is handed out, and the clock starts, when no host is STARTING, or 2 s after the first was READY:
- * nobody waits for one that hangs.
+ * Work is handed out, and the clock starts, when no host is STARTING, or 2 s after the first was
+ * READY: nobody waits for one that hangs.
  *
  * Every host has a window of unanswered runs. What a dead one left unanswered is looked up in the
  * database by the instances' ids once all others are done; what is not found there is `unknown`.
