@@ -8,7 +8,8 @@ enum {
     LOOK_US = 50 * 1000,
     RAN_LEAST_NS = 5 * 1000 * 1000, /* a shorter run says nothing */
     /* Of a start, which takes 1 to 4 ms, one host waited 20 to 80 hundredths, two 80 to 560 and
-     * four 100 to 570: what is known before the first batch spares sessions that nobody needs. */
+     * four 100 to 570: what is known before the first batch spares sessions that nobody needs. One
+     * host in twenty errs, so the next look decides anew. */
     RAN_LEAST_FIRST_NS = 1000 * 1000,
     STAY_US = 1000 * 1000, /* what is done against it makes it less: it does not end at once */
     COUNTS_BYTES = 100,
@@ -56,12 +57,14 @@ bool crowding_is(struct crowding *crowding, int64_t now_us)
         return crowding->crowded;
     uint64_t waited_hundredths =
         (waited_ns - crowding->waited_ns) * 100 / (ran_ns - crowding->ran_ns);
+    bool brief = ran_ns < crowding->ran_ns + RAN_LEAST_NS;
     crowding->ran_ns = ran_ns;
     crowding->waited_ns = waited_ns;
     if (waited_hundredths >= CROWDED_FROM) {
         crowding->crowded = true;
-        crowding->until_us = now_us + STAY_US;
-    } else if (waited_hundredths < CROWDED_TO && now_us >= crowding->until_us) {
+        crowding->until_us = brief ? 0 : now_us + STAY_US;
+    } else if (!crowding->until_us ||
+               (waited_hundredths < CROWDED_TO && now_us >= crowding->until_us)) {
         crowding->crowded = false;
     }
     return crowding->crowded;

@@ -12,7 +12,7 @@ struct crowding {
     int fd;                     /* -1: the kernel does not tell */
     uint64_t ran_ns, waited_ns; /* when it was looked at last */
     int64_t looked_us;
-    int64_t until_us; /* crowded at least so long */
+    int64_t until_us; /* crowded at least so long; 0: as only its start has told */
     bool crowded;
 };
 

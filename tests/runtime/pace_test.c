@@ -99,6 +99,22 @@ static void a_short_run_says_nothing(void **state)
     close_scene(&scene);
 }
 
+/* So short a time errs: what comes then decides anew. */
+static void what_a_start_tells_is_soon_looked_at_again(void **state)
+{
+    struct scene scene;
+    (void)state;
+    open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 10, 1, 2), 1);
+    assert_int_equal(batches_after(&scene, 60, 20, 20), 2);
+    close_scene(&scene);
+    open_scene(&scene);
+    assert_int_equal(batches_after(&scene, 10, 1, 2), 1);
+    assert_int_equal(batches_after(&scene, 60, 20, 30), 1);
+    assert_int_equal(batches_after(&scene, 60, 20, 20), 1); /* this was no start */
+    close_scene(&scene);
+}
+
 /* Until then it has done little, and it has more to do at once than ever after. */
 static void a_start_tells_after_a_millisecond(void **state)
 {
@@ -329,6 +345,7 @@ int pace_tests(void)
         cmocka_unit_test(it_is_looked_at_now_and_then_only),
         cmocka_unit_test(a_short_run_says_nothing),
         cmocka_unit_test(a_start_tells_after_a_millisecond),
+        cmocka_unit_test(what_a_start_tells_is_soon_looked_at_again),
         cmocka_unit_test(a_kernel_that_does_not_tell_is_idle),
         cmocka_unit_test(the_kernel_s_own_file_is_read),
         cmocka_unit_test(there_are_no_more_batches_than_connections),
