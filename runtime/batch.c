@@ -276,6 +276,8 @@ void batch_end(struct batch *batch)
         return;
     }
     free_scripts(batch);
+    /* Otherwise answers come first: those answered often come back, and the next batch is larger.
+     */
     bool begins_next = counts && scheduler_next_is_full(runtime->scheduler, batch);
     if (begins_next) {
         leave_queue(batch);

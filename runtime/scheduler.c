@@ -1,48 +1,20 @@
-#include "scheduler.h"
+#include "scheduler_state.h"
 
 #include "batch.h"
 #include "clock.h"
-#include "contention.h"
-#include "lease_bell.h"
-#include "lease_sweep.h"
-#include "pace.h"
 #include "pg_fault.h"
 #include "runtime_state.h"
-#include "wait_lengths.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    POLL_FIRST_US = 1000,
-    POLL_MAX_US = 10 * 1000,
     WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
     WAIT_SLICE_US = 250 * 1000,    /* the same while other heads want the slot */
-    LEASE_SWEPT_US = 20 * 1000,    /* until an expired one should be gone */
-    LEASE_JITTER_US = 10 * 1000,
     AWAY_PAUSE_US = 200 * 1000,
     ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
     AWAY_US = 10 * 1000 * 1000, /* a failure to connect explains what ends this long after */
-};
-
-TAILQ_HEAD(execution_line, execution);
-
-struct scheduler {
-    struct runtime *runtime;
-    struct lock_queue *queue;
-    struct event *go;
-    struct execution_line lines[READY_LINES];
-    int lengths[READY_LINES];
-    int running[3]; /* batches by kind, from their request for a connection on */
-    int pending[3]; /* of them, those whose connection has not come */
-    int limits[3];
-    int n_leases;     /* that executions of this host hold */
-    struct pace pace; /* of plain batches */
-    struct contention contention;
-    struct wait_lengths waits;
-    struct fault away; /* the last failure to get a connection */
-    int64_t away_us;
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -55,7 +27,7 @@ static void go_soon(struct scheduler *scheduler)
 
 /* ---- lines ---- */
 
-static void leave_line(struct scheduler *scheduler, struct execution *execution)
+void scheduler_leave_line(struct scheduler *scheduler, struct execution *execution)
 {
     if (execution->line == READY_NOWHERE)
         return;
@@ -65,10 +37,10 @@ static void leave_line(struct scheduler *scheduler, struct execution *execution)
     execution->line = READY_NOWHERE;
 }
 
-static void enter_line(struct scheduler *scheduler, struct execution *execution,
-                       enum ready_line line, bool first)
+void scheduler_enter_line(struct scheduler *scheduler, struct execution *execution,
+                          enum ready_line line, bool first)
 {
-    leave_line(scheduler, execution);
+    scheduler_leave_line(scheduler, execution);
     execution->line = line;
     if (first)
         TAILQ_INSERT_HEAD(&scheduler->lines[line], execution, link);
@@ -95,7 +67,7 @@ static bool wants_alone(const struct execution *execution)
            execution_takes_lease(execution);
 }
 
-static enum ready_line own_line(const struct execution *execution)
+enum ready_line scheduler_own_line(const struct execution *execution)
 {
     if (execution_takes_lease(execution))
         return READY_LEASING;
@@ -108,7 +80,7 @@ static bool is_put_off(const struct execution *execution)
     return execution->line == READY_DELAYED || execution->line == READY_LEASED;
 }
 
-static void arm(struct execution *execution)
+void scheduler_arm(struct execution *execution)
 {
     int64_t at_us = execution->acquire_until_us;
     if ((is_put_off(execution) || execution->aside) && execution->not_before_us < at_us)
@@ -119,10 +91,9 @@ static void arm(struct execution *execution)
 
 /* ---- outcomes ---- */
 
-/* It ends without having had its lock. */
-static void end_waiting(struct scheduler *scheduler, struct execution *execution)
+void scheduler_end_waiting(struct scheduler *scheduler, struct execution *execution)
 {
-    leave_line(scheduler, execution);
+    scheduler_leave_line(scheduler, execution);
     int64_t now_us = clock_monotonic_us();
     const struct fault *trouble = pg_pool_trouble(scheduler->runtime->pool);
     if (trouble)
@@ -146,7 +117,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         if (execution->state == EXECUTION_TAKEN)
             execution->out_of_time = true;
         else if (execution->state != EXECUTION_RECORDING)
-            end_waiting(scheduler, execution);
+            scheduler_end_waiting(scheduler, execution);
         return;
     }
     if (execution->aside) {
@@ -154,9 +125,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         if (!join(scheduler, execution))
             return;
     } else if (is_put_off(execution)) {
-        enter_line(scheduler, execution, own_line(execution), /* first= */ true);
+        scheduler_enter_line(scheduler, execution, scheduler_own_line(execution),
+                             /* first= */ true);
     }
-    arm(execution);
+    scheduler_arm(execution);
 }
 
 /* ---- coming and going ---- */
@@ -166,7 +138,7 @@ static void on_turn(struct lock_ticket *ticket, void *arg)
     struct execution *execution = lock_ticket_owner(ticket);
     if (execution->state == EXECUTION_QUEUED) {
         execution->state = EXECUTION_READY;
-        enter_line(arg, execution, own_line(execution), /* first= */ false);
+        scheduler_enter_line(arg, execution, scheduler_own_line(execution), /* first= */ false);
     }
 }
 
@@ -182,7 +154,8 @@ static bool join(struct scheduler *scheduler, struct execution *execution)
     }
     if (!execution->ticket || lock_ticket_has_turn(execution->ticket)) {
         execution->state = EXECUTION_READY;
-        enter_line(scheduler, execution, own_line(execution), /* first= */ false);
+        scheduler_enter_line(scheduler, execution, scheduler_own_line(execution),
+                             /* first= */ false);
     } else {
         execution->state = EXECUTION_QUEUED;
     }
@@ -199,7 +172,8 @@ void scheduler_add(struct scheduler *scheduler, struct execution *execution)
         wait_lengths_arm(&scheduler->waits, &execution->timer, acquire_us,
                          execution->acquire_until_us);
     } else if (execution->state == EXECUTION_QUEUED) {
-        end_waiting(scheduler, execution); /* trying once: others of this process hold it */
+        scheduler_end_waiting(scheduler,
+                              execution); /* trying once: others of this process hold it */
     } else {
         struct timeval limit = clock_timeval_us(ONCE_US);
         event_add(&execution->timer, &limit);
@@ -208,7 +182,7 @@ void scheduler_add(struct scheduler *scheduler, struct execution *execution)
 
 static void take(struct scheduler *scheduler, struct batch *batch, struct execution *execution)
 {
-    leave_line(scheduler, execution);
+    scheduler_leave_line(scheduler, execution);
     execution->state = EXECUTION_TAKEN;
     if (execution->ticket)
         lock_queue_take(execution->ticket, batch);
@@ -325,133 +299,10 @@ int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,
     return budget_us < 1000 ? 1000 : budget_us; /* never 0: that is for ever */
 }
 
-/* Back from a batch, with its old place. True if it waits on. */
-static bool put_back(struct scheduler *scheduler, struct execution *execution)
-{
-    assert(execution->state == EXECUTION_TAKEN);
-    if (execution->ticket)
-        lock_queue_put_back(execution->ticket);
-    bool has_turn = !execution->ticket || lock_ticket_has_turn(execution->ticket);
-    execution->state = has_turn ? EXECUTION_READY : EXECUTION_QUEUED;
-    if (execution->out_of_time || clock_monotonic_us() >= execution->acquire_until_us) {
-        end_waiting(scheduler, execution);
-        return false;
-    }
-    return true;
-}
-
-static void put_off(struct scheduler *scheduler, struct execution *execution, enum ready_line line,
-                    int64_t delay_us)
-{
-    execution->not_before_us = clock_monotonic_us() + delay_us;
-    enter_line(scheduler, execution, line, /* first= */ false);
-    arm(execution);
-}
-
-static void delay(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
-{
-    put_off(scheduler, execution, READY_DELAYED, delay_us);
-}
-
-/* An acquire timeout of 0: its first refusal is the end. */
-static bool tries_once(const struct execution *execution)
-{
-    return execution_activity(execution)->acquire_timeout_ms == 0 && execution->attempts == 0;
-}
-
-void scheduler_refused(struct scheduler *scheduler, struct execution *execution)
-{
-    int64_t now_us = clock_monotonic_us();
-    execution->out_of_time = execution->out_of_time || tries_once(execution);
-    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
-        return;
-    if (!execution->refused_since_us)
-        execution->refused_since_us = now_us;
-    int64_t refused_us = now_us - execution->refused_since_us;
-    if (execution->ticket &&
-        (refused_us >= scheduler->runtime->options.queue_after_us ||
-         contention_has(&scheduler->contention, contention_key(execution->locks)))) {
-        enter_line(scheduler, execution, READY_SLOT, /* first= */ false);
-        return;
-    }
-    int64_t pause_us = (int64_t)POLL_FIRST_US << (execution->polls < 8 ? execution->polls++ : 8);
-    pause_us = pause_us < POLL_MAX_US ? pause_us : POLL_MAX_US;
-    delay(scheduler, execution, (int64_t)((double)pause_us * (0.5 + clock_jitter())));
-}
-
-/* An expired one is in nobody's way for long: it is removed, and does not count as the one try. */
-void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *execution,
-                                int64_t lease_us)
-{
-    bool expired = lease_us <= 0;
-    if (expired)
-        lease_sweep_start(scheduler->runtime->lease_sweep);
-    if (tries_once(execution) && !expired)
-        execution->out_of_time = true;
-    else if (tries_once(execution))
-        execution->acquire_until_us = execution->run_until_us;
-    if (!put_back(scheduler, execution) || execution->state != EXECUTION_READY)
-        return;
-    execution->refused_since_us = 0; /* no lock was in its way */
-    lease_bell_listen(scheduler->runtime->lease_bell);
-    int64_t poll_us = scheduler->runtime->options.lease_poll_us;
-    int64_t pause_us = expired ? LEASE_SWEPT_US : lease_us;
-    pause_us = pause_us < poll_us ? pause_us : poll_us;
-    put_off(scheduler, execution, READY_LEASED,
-            pause_us + (int64_t)(clock_jitter() * LEASE_JITTER_US));
-}
-
 void scheduler_count_lease(struct scheduler *scheduler, int change)
 {
     scheduler->n_leases += change;
     go_soon(scheduler);
-}
-
-void scheduler_lease_ended(struct scheduler *scheduler)
-{
-    struct execution *execution;
-    while ((execution = TAILQ_FIRST(&scheduler->lines[READY_LEASED]))) {
-        enter_line(scheduler, execution, own_line(execution), /* first= */ false);
-        arm(execution);
-    }
-}
-
-void scheduler_again(struct scheduler *scheduler, struct execution *execution, int64_t delay_us)
-{
-    /* it ran: until acquire plus waiting timeout are spent; or its one try was not refused */
-    if (execution->attempts > 0 || tries_once(execution)) {
-        execution->acquire_until_us = execution->run_until_us;
-        execution->out_of_time = false;
-    }
-    if (!put_back(scheduler, execution))
-        return;
-    arm(execution); /* its timer may have run out while it was taken */
-    if (execution->state != EXECUTION_READY)
-        return;
-    if (delay_us > 0)
-        delay(scheduler, execution, delay_us);
-    else
-        enter_line(scheduler, execution, own_line(execution), /* first= */ true);
-}
-
-void scheduler_step_aside(struct scheduler *scheduler, struct execution *execution,
-                          int64_t delay_us)
-{
-    if (execution->attempts > 0)
-        execution->acquire_until_us = execution->run_until_us;
-    if (!put_back(scheduler, execution))
-        return;
-    leave_line(scheduler, execution);
-    execution_leave_queue(execution);
-    if (execution->next_locks) {
-        lock_set_free(execution->locks);
-        execution->locks = execution->next_locks;
-        execution->next_locks = NULL;
-    }
-    execution->state = EXECUTION_PREPARING;
-    execution->aside = true;
-    execution->not_before_us = clock_monotonic_us() + delay_us;
-    arm(execution);
 }
 
 /* ---- batches ---- */

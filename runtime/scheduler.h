@@ -2,12 +2,15 @@
  * Who runs next, and on which connection. Executions wait here without a connection; batches come
  * with one and take what is ready.
  *
- *   turn in the lock queue --> PLAIN, ALONE or LEASING line --> batch (a try) --> done
- *                                  ^      refused |
- *                                  |_____DELAYED__|  a few milliseconds, while refused for a short
- * time SLOT       refused for longer: joins PostgreSQL's own queue on one of the few waiter
- * connections, oldest first
- * LEASED     refused for a lease: until one ends, this one expires, or the slow poll
+ *   turn in the lock queue --> PLAIN, ALONE or LEASING --> batch (a try) --> done
+ *                                      ^                      |
+ *                                      |        refused       |
+ *                                      +-- DELAYED, SLOT, LEASED
+ *
+ * - DELAYED: a few milliseconds, while it has been refused for a short time.
+ * - SLOT: refused for longer. It joins PostgreSQL's own queue on one of the few waiter connections;
+ *   who had the fewest turns there comes first.
+ * - LEASED: refused for a lease, until one ends, this one expires, or the slow poll.
  */
 #pragma once
 #include "execution.h"

@@ -96,7 +96,8 @@ static bool somebody_starts(const struct run_hosts *all)
     return false;
 }
 
-/* Hosts that start take the processors of those that work, so the clock starts when all can. */
+/* Hosts that start take the processors of those that work, so the clock starts when all can, once.
+ */
 static void begin(struct run_hosts *all)
 {
     run_totals_start(all->totals);
@@ -106,7 +107,7 @@ static void begin(struct run_hosts *all)
 /* Gives work to whoever has room, and sends everybody home when there is none left. */
 static void go_on(struct run_hosts *all)
 {
-    if (!all->begun && !somebody_starts(all))
+    if (!somebody_starts(all))
         begin(all);
     for (int i = 0; all->begun && i < all->options.n_hosts; i++) {
         struct run_host *host = &all->hosts[i];
@@ -261,8 +262,7 @@ static void on_begin(evutil_socket_t fd, short what, void *arg)
     struct run_hosts *all = arg;
     (void)fd;
     (void)what;
-    if (!all->begun)
-        begin(all);
+    begin(all);
     go_on(all);
 }
 

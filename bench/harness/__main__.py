@@ -4,7 +4,7 @@
 
 All cases are run in turn, round after round, every second round backwards, so that what else
 happens on the machine meets all of them. The first round warms up and sets the lengths; it is not
-counted.
+counted. Cases that ratios are drawn from have more rounds, spread over the time of the others.
 """
 import argparse
 import json
@@ -17,10 +17,12 @@ import figures
 import growth
 import machine
 import plots
+import rounds
 from database import Database
 from load import write_zipf
 from plan import FULL, QUICK, Plan
 from process import Failed
+from rounds import Round
 from say import say
 
 WARMING_SECONDS = 0.5
@@ -33,7 +35,9 @@ def options() -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true",
                         help="only what the ratios need, under a minute")
-    parser.add_argument("--rounds", type=int, default=3, help="counted rounds (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds of all cases (3)")
+    parser.add_argument("--ratio-rounds", type=int,
+                        help="counted rounds of what ratios are drawn from (7; with --quick 3)")
     parser.add_argument("--seconds", type=int, help="of one run (3; with --quick 1)")
     parser.add_argument("--out", type=Path, default=Path("build/bench"),
                         help="where figures.json, figures.md and the plots go (build/bench)")
@@ -44,6 +48,7 @@ def options() -> argparse.Namespace:
     given = parser.parse_args()
     if given.rounds < 3:
         parser.error("fewer than three rounds say nothing")
+    given.ratio_rounds = max(given.rounds, given.ratio_rounds or (3 if given.quick else 7))
     if given.seconds is not None and given.seconds < 1:
         parser.error("pgbench takes whole seconds")
     given.seconds = given.seconds or (QUICK_SECONDS if given.quick else 3)
@@ -63,21 +68,18 @@ class Pace:
         beside = max(0.0, round_took - n_cases * self.seconds)
         self.seconds = self.given.seconds
         if self.given.quick:
-            left = (self.until - time.monotonic()) / (self.given.rounds - number + 1)
+            left = (self.until - time.monotonic()) / (self.given.ratio_rounds - number + 1)
             self.seconds = min(self.seconds, max(0.25, (left - beside) / n_cases))
 
 
-def run_round(plan: Plan, number: int, given: argparse.Namespace, seconds: float) -> float:
+def run_round(plan: Plan, this: Round, given: argparse.Namespace, seconds: float) -> float:
     """Takes so long."""
     began = time.monotonic()
-    cases = list(plan.cases.values())
-    if number % 2 == 0 and number > 0:
-        cases.reverse()
-    for case in cases:
+    for case in this.in_turn(list(plan.cases.values()), plan.of_ratios()):
         figure = case.run(seconds)
-        say(f"round {number or 'of warming up'}: {case.name}: {figure['per_second']:,.0f} /s")
+        say(f"{this.words}: {case.name}: {figure['per_second']:,.0f} /s")
         case.figures.append(figure)
-    plan.measure_start(5 if number else 1)
+    plan.measure_start(5 if this.number else 1)
     plan.measure_evaluations(100000 if given.quick else 1000000)
     return time.monotonic() - began
 
@@ -118,12 +120,11 @@ def measure(given: argparse.Namespace, database: Database) -> bool:
     write_zipf(database.directory)
     plan = Plan(database, QUICK if given.quick else FULL)
     about = machine.about(database, given)
-    for number in range(given.rounds + 1):
-        if number > 0:
-            pace.next_round(number, took, len(plan.cases))
-        took = run_round(plan, number, given, pace.seconds)
-        if number == 0:
-            forget_warming(plan)
+    took = run_round(plan, rounds.WARMING_UP, given, pace.seconds)
+    forget_warming(plan)
+    for this in rounds.counted(given.rounds, given.ratio_rounds):
+        pace.next_round(this.number, took, len(plan.cases))
+        took = run_round(plan, this, given, pace.seconds)
     about["load_after"] = machine.load_average()
     about["took_seconds"] = round(time.monotonic() - began)
     ratios = plan.ratios()

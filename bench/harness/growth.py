@@ -2,6 +2,7 @@
 
 Each table has sizes of one thing, all else as it is. Its sizes are run in turn, round after round,
 every second round backwards; the first round warms up and sets the lengths, and is not counted.
+Sizes that ratios are drawn from have more rounds, spread over the time of the others.
 """
 import argparse
 import json
@@ -12,8 +13,10 @@ import figures
 import growth_page
 import growth_part
 import machine
+import rounds
 from database import Database
 from growth_part import Part, Stage
+from rounds import Round
 from say import say
 
 WARMING_SECONDS = 0.3
@@ -27,7 +30,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
     parser.add_argument("--part", action="append", choices=list(growth_part.PARTS),
                         help="only this table; may be repeated")
-    parser.add_argument("--rounds", type=int, help="counted rounds (3; with --quick 2)")
+    parser.add_argument("--rounds", type=int, help="counted rounds of all (3; with --quick 2)")
+    parser.add_argument("--ratio-rounds", type=int,
+                        help="counted rounds of what ratios are drawn from (7; with --quick 2)")
     parser.add_argument("--seconds", type=int, help="of one run (2; with --quick a quarter)")
     parser.add_argument("--out", type=Path, default=Path("build/bench"),
                         help="where growth.json, growth.md and growth.svg go (build/bench)")
@@ -38,29 +43,27 @@ def options(arguments: list[str]) -> argparse.Namespace:
     given = parser.parse_args(arguments)
     given.part = given.part or list(growth_part.PARTS)
     given.rounds = given.rounds or (2 if given.quick else 3)
+    given.ratio_rounds = max(given.rounds, given.ratio_rounds or (2 if given.quick else 7))
     given.seconds = given.seconds or (QUICK_SECONDS if given.quick else 2)
     return given
 
 
-def run_round(stage: Stage, number: int, seconds: float) -> None:
-    cases = list(stage.cases)
-    if number % 2 == 0 and number > 0:
-        cases.reverse()
-    for case in cases:
+def run_round(stage: Stage, this: Round, seconds: float) -> None:
+    for case in this.in_turn(stage.cases, stage.of_ratios):
         figure = case.run(seconds)
-        say(f"round {number or 'of warming up'}: {case.variant} {case.size:,}: "
+        say(f"{this.words}: {case.variant} {case.size:,}: "
             f"{figure['per_second']:,.0f} /s, {figure['peak_mib']:.1f} MiB")
-        if number:
+        if this.number:
             case.figures.append(figure)
 
 
 def run_stage(stage: Stage, given: argparse.Namespace, until: float) -> None:
     """A quick benchmark leaves further rounds out when its time is over."""
     stage.before()
-    run_round(stage, 0, WARMING_SECONDS)
-    for number in range(1, given.rounds + 1):
-        if number == 1 or not given.quick or time.monotonic() < until:
-            run_round(stage, number, given.seconds)
+    run_round(stage, rounds.WARMING_UP, WARMING_SECONDS)
+    for this in rounds.counted(given.rounds, given.ratio_rounds if stage.of_ratios else 0):
+        if this.number == 1 or not given.quick or time.monotonic() < until:
+            run_round(stage, this, given.seconds)
 
 
 def as_json(part: Part) -> dict:

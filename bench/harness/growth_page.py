@@ -1,6 +1,7 @@
 """Tables, page and plot of what grows."""
 import figures
 import machine
+import rounds
 from growth_part import Part, middle
 from plots import gnuplot
 
@@ -29,9 +30,9 @@ def page(told: dict, parts: list[Part], ratios) -> str:
     wanted = f"{figures.ratio_table(ratios)}\n\n" if ratios else ""
     return f"""# As it grows
 
-Written by `./dev bench growth`; [performance.md](../performance.md) says what the figures mean. The
-median of {told['rounds']} rounds of {told['seconds']} s each with the least and the most, after a
-round of warming up; the sizes of a table in turn, every second round backwards. After every run the
+Written by `./dev bench growth`; [performance.md](../performance.md) says what the figures mean. Of
+{rounds.words(told)}, {told['seconds']} s a size,
+the median with the least and the most, after a round of warming up; the sizes of a table in turn, every second round backwards. After every run the
 counter was checked against what was acknowledged, and instances and history rows were counted.
 
 {machine.origin(told)}

@@ -18,6 +18,7 @@ class Stage:
 
     cases: list[Growing]
     before: Callable[[], None] = lambda: None
+    of_ratios: list[Growing] = field(default_factory=list)
 
 
 @dataclass
@@ -38,8 +39,8 @@ def middle(case, key) -> float:
     return figures.spread_of(case, key).middle
 
 
-def one_stage(name, head, words, cases, **more) -> Part:
-    return Part(name, head, words, [Stage(cases)], cases, **more)
+def one_stage(name, head, words, cases, of_ratios=(), **more) -> Part:
+    return Part(name, head, words, [Stage(cases, of_ratios=list(of_ratios))], cases, **more)
 
 
 def keys(database, sizes) -> Part:
@@ -57,11 +58,13 @@ def bytes_a_waiter(case: Growing, base: Growing) -> float:
 
 def waiters(database, sizes) -> Part:
     least = WAITED_FOR * sizes[-1]
+    compared = (WAITERS_FEW, sizes[-1])
     cases = [Growing(database, "waiters", n, n_keys=1, under_way=n,
-                     least=least if n in (WAITERS_FEW, sizes[-1]) else 0) for n in sizes]
+                     least=least if n in compared else 0) for n in sizes]
     return one_stage(
         "waiters", "waiting", "one host, one path; so many submitted and unanswered at a time",
-        cases, more={"bytes each": lambda case: figures.short(bytes_a_waiter(case, cases[0]))
+        cases, [case for case in cases if case.size in (sizes[0], *compared)],
+        more={"bytes each": lambda case: figures.short(bytes_a_waiter(case, cases[0]))
                      if case.size >= 1000 else ""})
 
 
@@ -90,7 +93,8 @@ def history(database, sizes) -> Part:
         none = Growing(database, f"history-none-beside-{n}", 0)
         full = Growing(database, "history", n, history=past)
         compared[full.name] = none
-        stages.append(Stage([none, full], lambda n=n: past.fill(n, sizes[-1])))
+        stages.append(Stage([none, full], lambda n=n: past.fill(n, sizes[-1]),
+                            [none, full] if n == sizes[-1] else []))
         shown = [none, *[case for case in shown if case.size], full]
     return Part("history", "rows", f"one host, {MESSAGES:,} keys; so many completed instances, "
                 "each with one history row, beforehand; compared in turns with none", stages,

@@ -5,6 +5,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import rounds
+
 
 def load_average() -> list[float]:
     return [round(value, 2) for value in os.getloadavg()]
@@ -33,6 +35,7 @@ def about(database, given) -> dict:
         "pgbench": first_line("pgbench", "--version"),
         "postgresql": database.settings(),
         "rounds": given.rounds,
+        "ratio_rounds": given.ratio_rounds,
         "seconds": given.seconds,
         "load_before": load_average(),
     }
@@ -57,9 +60,9 @@ def page(told: dict, cases, rates: str, ratios: str) -> str:
     load_words = "\n".join(f"- **{name}**: {text}" for name, text in loads.items())
     return f"""# Figures
 
-Written by `./dev bench`; [performance.md](../performance.md) says what they mean. The median of
-{told['rounds']} rounds of {told['seconds']} s each with the least and the most, after a round of
-warming up, all cases in turn in one run. After every run the counter was checked against what was
+Written by `./dev bench`; [performance.md](../performance.md) says what they mean. Of
+{rounds.words(told)}, {told['seconds']} s a case,
+the median with the least and the most, after a round of warming up; all cases in turn in one run. After every run the counter was checked against what was
 acknowledged, and latchkey's instances and history rows were counted.
 
 {origin(told)}

@@ -46,6 +46,12 @@ class Plan:
             self.add("alone by hand", load)
             self.add("alone", load)
 
+    def of_ratios(self) -> list[Case]:
+        """A quick benchmark is these alone."""
+        return [case for case in self.cases.values()
+                if case.variant.startswith("alone")
+                or case.variant in QUICK.get(case.load.name, ())]
+
     def add(self, variant: str, load_name: str) -> None:
         database, load = self.database, LOADS[load_name]
         clients = "pgbench -M prepared, 16 clients"
