@@ -10,12 +10,11 @@
 #include "batch_keys.h"
 #include "batch_lease.h"
 #include "batch_state.h"
+#include "batch_tries.h"
 #include "clock.h"
 #include "declared_data.h"
-#include "key_tries.h"
 #include "lock_tries.h"
 #include "number_text.h"
-#include "pg_array.h"
 #include "runtime_sql.h"
 #include "runtime_state.h"
 
@@ -67,69 +66,6 @@ static bool add_wait(struct batch *batch, int64_t budget_us, struct fault *fault
     return ok;
 }
 
-enum {
-    SEEN_MAX = 256, /* a power of two */
-};
-
-/* On a hot path all members have the same locks: the server tries them once. seen remembers one
- * member for each value of a few bits of the last key; who is forgotten only costs a try more. */
-static bool asks_by_itself(struct member *member, struct member *seen[SEEN_MAX])
-{
-    const struct lock_set *set = member->execution->locks;
-    member->asks_as = NULL;
-    if (!set)
-        return false;
-    const struct lock_entry *last = lock_set_entry(set, lock_set_n_entries(set) - 1);
-    struct member **place = &seen[(uint64_t)last->key % SEEN_MAX];
-    if (*place && lock_set_equal((*place)->execution->locks, set))
-        member->asks_as = *place;
-    else
-        *place = member;
-    return !member->asks_as;
-}
-
-/* Who is refused one of several paths may not keep the others, and who meets a lease none. By
- * itself it keeps nothing, since its transaction ends. */
-static bool wants_groups(const struct batch *batch)
-{
-    for (const struct member *member = batch->members; member; member = member->next) {
-        const struct execution *execution = member->execution;
-        if (execution->locks &&
-            (lock_set_n_paths(execution->locks) > 1 || execution->tries_as_group))
-            return !batch_is_alone(batch);
-    }
-    return false;
-}
-
-static bool add_groups(struct batch *batch, struct fault *fault)
-{
-    struct member *seen[SEEN_MAX] = {NULL};
-    struct lock_tries tries;
-    lock_tries_init(&tries);
-    for (struct member *member = batch->members; member; member = member->next)
-        if (asks_by_itself(member, seen))
-            lock_tries_add(&tries, member->execution->locks);
-    bool ok = lock_tries_add_try(&tries, batch->pipeline, &batch->at_try, fault);
-    lock_tries_done(&tries);
-    return ok;
-}
-
-/* The limits, and the tries of all members that want locks, each key once. */
-static bool add_tries(struct batch *batch, const struct transaction_limits *limits, bool groups,
-                      struct fault *fault)
-{
-    struct member *seen[SEEN_MAX] = {NULL};
-    struct key_tries tries;
-    key_tries_init(&tries);
-    for (struct member *member = batch->members; member && !groups; member = member->next)
-        if (asks_by_itself(member, seen))
-            key_tries_add(&tries, member->execution->locks);
-    bool ok = key_tries_add_open(&tries, limits, batch->pipeline, &batch->at_begin, &batch->at_look,
-                                 fault);
-    key_tries_done(&tries);
-    return ok && (!groups || add_groups(batch, fault));
-}
-
 static struct transaction_limits tell_limits(const struct batch *batch, char waiting[24],
                                              char row_wait[24])
 {
@@ -145,12 +81,8 @@ static bool add_open(struct batch *batch, struct fault *fault)
 {
     char waiting[24], row_wait[24];
     const struct transaction_limits limits = tell_limits(batch, waiting, row_wait);
-    batch->at_try = batch->at_look = NO_STATEMENT;
     batch_add_plain(batch, BEGIN_TEXT);
-    batch->opened_lone = batch_is_alone(batch) &&
-                         key_tries_add_lone(batch->members->execution->locks, &limits,
-                                            batch->pipeline, &batch->at_begin, &batch->at_look);
-    bool ok = batch->opened_lone || add_tries(batch, &limits, wants_groups(batch), fault);
+    bool ok = batch_add_tries(batch, &limits, fault);
     batch->at_granted = batch->at_begin;
     batch->limits_stand = true;
     return ok;
@@ -249,102 +181,6 @@ static void refuse_isolation(struct batch *batch)
     batch_leave(batch);
 }
 
-static void refuse_for_lease(struct member *member, int64_t lease_us)
-{
-    member->fate = FATE_REFUSED;
-    member->leased = true;
-    member->lease_us = lease_us;
-}
-
-static void read_groups(struct batch *batch, const PGresult *result)
-{
-    const char *at = PQgetvalue(result, 0, 0);
-    for (struct member *member = batch->members; member; member = member->next) {
-        if (!member->execution->locks)
-            continue;
-        if (member->asks_as) {
-            member->answer = member->asks_as->answer;
-            member->answer_us = member->asks_as->answer_us;
-        } else {
-            member->answer = lock_tries_read(&at, &member->answer_us);
-        }
-        if (member->fate != FATE_OPEN)
-            continue;
-        switch (member->answer) {
-        case LOCK_TRY_GRANTED: break;
-        case LOCK_TRY_REFUSED: member->fate = FATE_REFUSED; break;
-        case LOCK_TRY_LEASED: refuse_for_lease(member, member->answer_us); break;
-        }
-    }
-}
-
-static void again_as_group(struct member *member)
-{
-    member->execution->tries_as_group = true;
-    member_again(member, /* alone= */ false, /* delay_us= */ 0);
-}
-
-/* An execution by itself got all that it wants, or not. */
-static void read_all(struct batch *batch, const PGresult *opened)
-{
-    bool granted = strcmp(PQgetvalue(opened, 0, OPEN_GRANTED), "t") == 0;
-    for (struct member *member = batch->members; member; member = member->next)
-        if (member->fate == FATE_OPEN && member->execution->locks && !granted)
-            member->fate = FATE_REFUSED;
-}
-
-static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
-{
-    struct key_refusals refusals;
-    if (!key_refusals_read(&refusals, opened, &batch->region, fault))
-        return false;
-    for (struct member *member = batch->members; member; member = member->next) {
-        if (member->fate != FATE_OPEN || !member->execution->locks)
-            continue;
-        if (key_refusals_meet(&refusals, member->execution->locks))
-            member->fate = FATE_REFUSED;
-        else if (refusals.n_shared > 0)
-            again_as_group(member); /* its path was not tried */
-    }
-    return true;
-}
-
-/* By the answer of sql/lease_look.sql. */
-static bool lease_stands(const PGresult *look)
-{
-    return PQntuples(look) > 0 && !PQgetisnull(look, 0, 0);
-}
-
-/* A lease is in the way of some member: alone it is its own; together they are tried as groups. */
-static void meet_lease(struct batch *batch, const PGresult *look)
-{
-    for (struct member *member = batch->members; member; member = member->next) {
-        if (member->fate != FATE_OPEN || !member->execution->locks)
-            continue;
-        if (batch_is_alone(batch)) {
-            refuse_for_lease(member, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
-        } else {
-            again_as_group(member);
-        }
-    }
-}
-
-/* Who has its locks. */
-static bool read_tries(struct batch *batch, const struct pg_answer *answer, struct fault *fault)
-{
-    const PGresult *look = batch->at_look == NO_STATEMENT ? NULL : answer->results[batch->at_look];
-    if (batch->at_try != NO_STATEMENT)
-        read_groups(batch, answer->results[batch->at_try]);
-    else if (batch->opened_lone)
-        read_all(batch, answer->results[batch->at_begin]);
-    else if (!read_keys(batch, answer->results[batch->at_begin], fault))
-        return false;
-    if (look && lease_stands(look))
-        meet_lease(batch, look);
-    batch_hold_back(batch);
-    return true;
-}
-
 static bool anyone_open(const struct batch *batch)
 {
     for (const struct member *member = batch->members; member; member = member->next)
@@ -367,7 +203,7 @@ static void on_taken(struct pg_answer *answer, void *arg)
     }
     note_grant(batch, answer);
     batch->slack_us = batch->granted_us - batch->sent_us;
-    if (!read_tries(batch, answer, &fault))
+    if (!batch_read_tries(batch, answer, &fault))
         batch_drop_all(batch, STATUS_FAILED, fault.text);
     if (anyone_open(batch))
         start_running(batch, answer);
@@ -439,9 +275,8 @@ static void on_waited(struct pg_answer *answer, void *arg)
         batch_leave(batch);
         return;
     }
-    if (lease_stands(answer->results[batch->at_look])) {
-        const char *ms = PQgetvalue(answer->results[batch->at_look], 0, 0);
-        refuse_for_lease(batch->members, strtoll(ms, NULL, 10) * 1000);
+    batch_read_look(batch, answer->results[batch->at_look]);
+    if (!anyone_open(batch)) {
         batch_leave(batch); /* its advisory locks go with the transaction */
         return;
     }
