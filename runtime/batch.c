@@ -66,6 +66,8 @@ bool batch_has_room(struct batch *batch, const struct execution *execution)
     int64_t waiting_us = execution_activity(execution)->waiting_timeout_ms * 1000;
     if (batch->granted_us && waiting_us < batch->waiting_us)
         return false; /* its limits are set, and were those of others */
+    if (batch->joined && execution_wants_group(execution))
+        return false;
     if (!batch->spare)
         batch->spare = region_take(&batch->region, sizeof *batch->spare);
     if (!batch->spare)

@@ -1,5 +1,6 @@
-/* What the files of a batch share: batch.c (life, members), batch_take.c, batch_run.c, batch_ask.c
- * (requests of scripts), batch_action.c, batch_save.c, batch_lease.c, batch_error.c. */
+/* What the files of a batch share: batch.c (life, members), batch_take.c, batch_tries.c,
+ * batch_run.c, batch_ask.c (requests of scripts), batch_action.c, batch_save.c, batch_lease.c,
+ * batch_error.c. */
 #pragma once
 #include "batch.h"
 #include "commit_lookup.h"
@@ -44,7 +45,7 @@ enum member_fate {
 struct member {
     struct execution *execution;
     enum member_fate fate;
-    bool granted;
+    bool granted; /* its locks were waited for, by itself or by one that covers them */
     int64_t delay_us;
     bool leased; /* REFUSED: a lease was in the way, for so long at most */
     int64_t lease_us;
@@ -93,6 +94,7 @@ struct batch {
     bool early;        /* its script runs before the locks are asked for: batch_early.h */
     bool opened_lone;  /* by sql/batch_open_lone.sql */
     bool limits_stand; /* those of batch_open.sql, unchanged */
+    bool joined;       /* it has waited: the locks of who comes now are tried by keys */
     bool ran_sql;      /* a script's own: the session may not be as it was */
     bool chains;       /* the running member has the locks of its next activity: run that */
     bool committed;

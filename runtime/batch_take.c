@@ -224,21 +224,41 @@ static void correct_deadline(struct batch *batch, const struct pg_answer *answer
 static void on_loaded(struct pg_answer *answer, void *arg)
 {
     struct batch *batch = arg;
+    struct fault fault;
     if (answer->fault.kind || answer->connection_lost) {
         batch_failed(batch, answer);
         return;
     }
     correct_deadline(batch, answer);
-    start_running(batch, answer);
+    if (!batch_read_join(batch, answer, &fault))
+        batch_drop_all(batch, STATUS_FAILED, fault.text);
+    if (anyone_open(batch))
+        start_running(batch, answer);
+    else
+        batch_leave(batch);
 }
 
-/* The one that waited in PostgreSQL has its locks: those behind it on its path come along. */
+/* The one that waited in PostgreSQL has its locks. Those behind it on its path come along, and then
+ * whoever is ready, if a try gets its locks: on paths that several hosts want, each of which waits
+ * somewhere, transactions would be small, and what the last holder let go together would be taken
+ * one by one. */
+static void fill_after_wait(struct batch *batch)
+{
+    struct scheduler *scheduler = batch->runtime->scheduler;
+    struct member *head = batch->members;
+    batch->kind = scheduler_becomes(scheduler, batch->kind, head->execution);
+    scheduler_fill_covered(scheduler, batch, head->execution);
+    for (struct member *member = head; member; member = member->next)
+        member->granted = true;
+    batch->joined = batch->kind == BATCH_PLAIN;
+    if (batch->joined)
+        scheduler_fill_joining(scheduler, batch);
+}
+
 static void load_after_wait(struct batch *batch)
 {
-    struct member *head = batch->members;
     struct fault fault;
-    batch->kind = scheduler_becomes(batch->runtime->scheduler, batch->kind, head->execution);
-    scheduler_fill_covered(batch->runtime->scheduler, batch, head->execution);
+    fill_after_wait(batch);
     want_all_rows(batch);
     if (!anyone_open(batch)) {
         batch_leave(batch);
@@ -246,9 +266,10 @@ static void load_after_wait(struct batch *batch)
     }
     pg_pipeline_clear(batch->pipeline);
     batch_add_limits(batch);
+    bool ok = batch_add_join(batch, &fault);
     add_reads(batch);
     batch_rows_add_loads(batch->rows, batch->pipeline);
-    if (!batch_rows_ok(batch->rows, &fault)) {
+    if (!ok || !batch_rows_ok(batch->rows, &fault)) {
         batch_drop_all(batch, STATUS_FAILED, fault.text);
         batch_leave(batch);
         return;

@@ -32,12 +32,9 @@ static bool asks_by_itself(struct member *member, struct member *seen[SEEN_MAX])
  * itself it keeps nothing, since its transaction ends. */
 static bool wants_groups(const struct batch *batch)
 {
-    for (const struct member *member = batch->members; member; member = member->next) {
-        const struct execution *execution = member->execution;
-        if (execution->locks &&
-            (lock_set_n_paths(execution->locks) > 1 || execution->tries_as_group))
+    for (const struct member *member = batch->members; member; member = member->next)
+        if (execution_wants_group(member->execution))
             return !batch_is_alone(batch);
-    }
     return false;
 }
 
@@ -77,6 +74,27 @@ bool batch_add_tries(struct batch *batch, const struct transaction_limits *limit
                          key_tries_add_lone(batch->members->execution->locks, limits,
                                             batch->pipeline, &batch->at_begin, &batch->at_look);
     return batch->opened_lone || add_keys(batch, limits, wants_groups(batch), fault);
+}
+
+/* Wants locks that the transaction does not hold yet. */
+static bool is_tried(const struct member *member)
+{
+    return member->fate == FATE_OPEN && member->execution->locks && !member->granted;
+}
+
+bool batch_add_join(struct batch *batch, struct fault *fault)
+{
+    struct member *seen[SEEN_MAX] = {NULL};
+    struct key_tries tries;
+    key_tries_init(&tries);
+    batch->at_try = batch->at_look = NO_STATEMENT;
+    for (struct member *member = batch->members; member; member = member->next)
+        if (is_tried(member) && asks_by_itself(member, seen))
+            key_tries_add(&tries, member->execution->locks);
+    bool ok = tries.n_sets == 0 ||
+              key_tries_add_join(&tries, batch->pipeline, &batch->at_try, &batch->at_look, fault);
+    key_tries_done(&tries);
+    return ok;
 }
 
 /* ---- what is answered ---- */
@@ -125,13 +143,13 @@ static void read_all(struct batch *batch, const PGresult *opened)
             member->fate = FATE_REFUSED;
 }
 
-static bool read_keys(struct batch *batch, const PGresult *opened, struct fault *fault)
+static bool read_keys(struct batch *batch, const PGresult *tried, int column, struct fault *fault)
 {
     struct key_refusals refusals;
-    if (!key_refusals_read(&refusals, opened, &batch->region, fault))
+    if (!key_refusals_read(&refusals, tried, column, &batch->region, fault))
         return false;
     for (struct member *member = batch->members; member; member = member->next) {
-        if (member->fate != FATE_OPEN || !member->execution->locks)
+        if (!is_tried(member))
             continue;
         if (key_refusals_meet(&refusals, member->execution->locks))
             member->fate = FATE_REFUSED;
@@ -153,7 +171,7 @@ void batch_read_look(struct batch *batch, const PGresult *look)
     if (!lease_stands(look))
         return;
     for (struct member *member = batch->members; member; member = member->next) {
-        if (member->fate != FATE_OPEN || !member->execution->locks)
+        if (!is_tried(member))
             continue;
         if (batch_is_alone(batch)) {
             refuse_for_lease(member, strtoll(PQgetvalue(look, 0, 0), NULL, 10) * 1000);
@@ -170,10 +188,21 @@ bool batch_read_tries(struct batch *batch, const struct pg_answer *answer, struc
         read_groups(batch, answer->results[batch->at_try]);
     else if (batch->opened_lone)
         read_all(batch, answer->results[batch->at_begin]);
-    else if (!read_keys(batch, answer->results[batch->at_begin], fault))
+    else if (!read_keys(batch, answer->results[batch->at_begin], OPEN_REFUSED, fault))
         return false;
     if (look)
         batch_read_look(batch, look);
+    batch_hold_back(batch);
+    return true;
+}
+
+bool batch_read_join(struct batch *batch, const struct pg_answer *answer, struct fault *fault)
+{
+    if (batch->at_try == NO_STATEMENT)
+        return true;
+    if (!read_keys(batch, answer->results[batch->at_try], JOIN_REFUSED, fault))
+        return false;
+    batch_read_look(batch, answer->results[batch->at_look]);
     batch_hold_back(batch);
     return true;
 }

@@ -15,5 +15,11 @@ MUST_CHECK bool batch_add_tries(struct batch *batch, const struct transaction_li
 MUST_CHECK bool batch_read_tries(struct batch *batch, const struct pg_answer *answer,
                                  struct fault *fault);
 
-/* The answer to the look for leases: with one in the way nobody who wanted locks goes on. */
+/* The same of those that join a transaction which has waited: the members that are not granted. */
+MUST_CHECK bool batch_add_join(struct batch *batch, struct fault *fault);
+MUST_CHECK bool batch_read_join(struct batch *batch, const struct pg_answer *answer,
+                                struct fault *fault);
+
+/* The answer to the look for leases: with one in the way nobody whose locks were tried, or waited
+ * for just before, goes on. */
 void batch_read_look(struct batch *batch, const PGresult *look);

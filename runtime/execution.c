@@ -205,6 +205,12 @@ bool execution_new_of_instance(struct runtime *runtime, const struct execution_o
     return true;
 }
 
+bool execution_wants_group(const struct execution *execution)
+{
+    return execution->locks &&
+           (lock_set_n_paths(execution->locks) > 1 || execution->tries_as_group);
+}
+
 void execution_leave_queue(struct execution *execution)
 {
     if (event_initialized(&execution->timer))

@@ -138,6 +138,9 @@ MUST_CHECK bool execution_new_of_instance(struct runtime *runtime,
                                           struct execution **out, bool *refused,
                                           struct fault *fault);
 
+/* True if it gets all of its locks together or none: several paths, or tries_as_group. */
+bool execution_wants_group(const struct execution *execution);
+
 /* Gives up its place among the executions of this process, and its timer. */
 void execution_leave_queue(struct execution *execution);
 

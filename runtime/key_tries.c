@@ -8,8 +8,6 @@
 
 enum {
     KEYS_BYTES_MAX = 4 << 20,
-    REFUSED_SHARED = OPEN_DEADLINE + 1, /* columns */
-    REFUSED_EXCLUSIVE,
     LONE_SHARED = 3, /* parameters of sql/batch_open_lone.sql */
     LONE_EXCLUSIVE = 1,
     LONE_KEYS = LONE_SHARED + LONE_EXCLUSIVE,
@@ -55,22 +53,43 @@ void key_tries_add(struct key_tries *tries, const struct lock_set *set)
     tries->n_sets++;
 }
 
-bool key_tries_add_open(struct key_tries *tries, const struct transaction_limits *limits,
-                        struct pg_pipeline *pipeline, int *at_open, int *at_look,
-                        struct fault *fault)
+static bool end_arrays(struct key_tries *tries, struct fault *fault)
 {
     pg_array_end(&tries->shared);
     pg_array_end(&tries->exclusive);
     pg_array_end(&tries->paths);
-    if (!text_ok(&tries->shared, fault) || !text_ok(&tries->exclusive, fault) ||
-        !text_ok(&tries->paths, fault))
+    return text_ok(&tries->shared, fault) && text_ok(&tries->exclusive, fault) &&
+           text_ok(&tries->paths, fault);
+}
+
+static int add_look(const struct key_tries *tries, struct pg_pipeline *pipeline)
+{
+    const char *look[] = {text_chars(&tries->paths)};
+    return pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
+}
+
+bool key_tries_add_join(struct key_tries *tries, struct pg_pipeline *pipeline, int *at_join,
+                        int *at_look, struct fault *fault)
+{
+    if (!end_arrays(tries, fault))
+        return false;
+    const char *join[] = {text_chars(&tries->shared), text_chars(&tries->exclusive)};
+    *at_join = pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_JOIN, 2, join);
+    *at_look = add_look(tries, pipeline);
+    return true;
+}
+
+bool key_tries_add_open(struct key_tries *tries, const struct transaction_limits *limits,
+                        struct pg_pipeline *pipeline, int *at_open, int *at_look,
+                        struct fault *fault)
+{
+    if (!end_arrays(tries, fault))
         return false;
     const char *open[] = {limits->waiting_ms, limits->tag, text_chars(&tries->shared),
                           text_chars(&tries->exclusive), limits->row_wait_ms};
-    const char *look[] = {text_chars(&tries->paths)};
     *at_open = pg_pipeline_add(pipeline, PG_PREPARED, SQL_BATCH_OPEN, 5, open);
     if (tries->n_sets > 0)
-        *at_look = pg_pipeline_add(pipeline, PG_PREPARED, SQL_LEASE_LOOK, 1, look);
+        *at_look = add_look(tries, pipeline);
     return true;
 }
 
@@ -171,13 +190,13 @@ static bool read_keys(const char *text, int64_t **keys, int *n, struct region *r
     return true;
 }
 
-bool key_refusals_read(struct key_refusals *refusals, const PGresult *opened, struct region *region,
-                       struct fault *fault)
+bool key_refusals_read(struct key_refusals *refusals, const PGresult *tried, int column,
+                       struct region *region, struct fault *fault)
 {
-    return read_keys(PQgetvalue(opened, 0, REFUSED_SHARED), &refusals->shared, &refusals->n_shared,
-                     region, fault) &&
-           read_keys(PQgetvalue(opened, 0, REFUSED_EXCLUSIVE), &refusals->exclusive,
-                     &refusals->n_exclusive, region, fault);
+    return read_keys(PQgetvalue(tried, 0, column), &refusals->shared, &refusals->n_shared, region,
+                     fault) &&
+           read_keys(PQgetvalue(tried, 0, column + 1), &refusals->exclusive, &refusals->n_exclusive,
+                     region, fault);
 }
 
 bool key_refusals_meet(const struct key_refusals *refusals, const struct lock_set *set)

@@ -41,6 +41,10 @@ MUST_CHECK bool key_tries_add_open(struct key_tries *tries, const struct transac
                                    struct pg_pipeline *pipeline, int *at_open, int *at_look,
                                    struct fault *fault);
 
+/* The tries alone, sql/batch_join.sql, and the look for leases. There must be a set. */
+MUST_CHECK bool key_tries_add_join(struct key_tries *tries, struct pg_pipeline *pipeline,
+                                   int *at_join, int *at_look, struct fault *fault);
+
 /* The same for an execution by itself, whose locks are few: sql/batch_open_lone.sql. set may be
  * NULL, as above. False if they are too many; then nothing is added. */
 bool key_tries_add_lone(const struct lock_set *set, const struct transaction_limits *limits,
@@ -49,10 +53,12 @@ bool key_tries_add_lone(const struct lock_set *set, const struct transaction_lim
 /* True if they are not. */
 bool key_tries_fit_lone(const struct lock_set *set);
 
-/* Columns of both. */
+/* Columns. */
 enum {
     OPEN_DEADLINE,
-    OPEN_GRANTED, /* only of an execution by itself */
+    OPEN_GRANTED,     /* of an execution by itself */
+    OPEN_REFUSED = 1, /* of others: two, the shared keys and the exclusive ones */
+    JOIN_REFUSED = 0, /* likewise */
 };
 
 /* The same for one whose script has run already: sql/batch_open_early.sql, which fails without its
@@ -67,8 +73,8 @@ struct key_refusals {
     int n_shared, n_exclusive;
 };
 
-/* Reads them from the answer of sql/batch_open.sql; their memory is the region's. */
-MUST_CHECK bool key_refusals_read(struct key_refusals *refusals, const PGresult *opened,
+/* Reads them from two columns of an answer; their memory is the region's. */
+MUST_CHECK bool key_refusals_read(struct key_refusals *refusals, const PGresult *tried, int column,
                                   struct region *region, struct fault *fault);
 
 /* True if some lock of the set was refused. */

@@ -12,6 +12,7 @@
 enum {
     WAIT_MAX_US = 5 * 1000 * 1000, /* in PostgreSQL's queue at a time */
     WAIT_SLICE_US = 250 * 1000,    /* the same while other heads want the slot */
+    JOINING_SLOTS_MAX = 32,        /* heads of that line that a batch tries on the way */
     AWAY_PAUSE_US = 200 * 1000,
     ONCE_US = 10 * 1000 * 1000, /* an acquire timeout of 0 still waits so long for a connection */
     AWAY_US = 10 * 1000 * 1000, /* a failure to connect explains what ends this long after */
@@ -210,7 +211,7 @@ static void fill_behind(struct scheduler *scheduler, struct batch *batch,
     }
 }
 
-static void fill_plain(struct scheduler *scheduler, struct batch *batch)
+static void take_ready(struct scheduler *scheduler, struct batch *batch)
 {
     struct execution *execution;
     int n_left = pace_share(&scheduler->pace, scheduler->lengths[READY_PLAIN],
@@ -220,7 +221,6 @@ static void fill_plain(struct scheduler *scheduler, struct batch *batch)
         take(scheduler, batch, execution);
     for (int i = 0, n_heads = batch_n_members(batch); i < n_heads; i++)
         fill_behind(scheduler, batch, batch_member(batch, i), /* covered_by= */ NULL);
-    pace_began(&scheduler->pace, batch_n_members(batch));
 }
 
 /* The head that had the fewest turns at a waiter connection; of those the oldest. */
@@ -259,7 +259,10 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
     scheduler->pending[batch_kind(batch)]--;
     go_soon(scheduler); /* what does not fit in this one may want the next connection at once */
     switch (batch_kind(batch)) {
-    case BATCH_PLAIN: fill_plain(scheduler, batch); return;
+    case BATCH_PLAIN:
+        take_ready(scheduler, batch);
+        pace_began(&scheduler->pace, batch_n_members(batch));
+        return;
     case BATCH_ALONE: execution = next_alone(scheduler); break;
     case BATCH_WAIT:
         execution = next_for_slot(scheduler);
@@ -288,6 +291,21 @@ void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
 {
     if (!wants_alone(head))
         fill_behind(scheduler, batch, head, head->locks);
+}
+
+/* Not told to the pace: how large batches are that nobody waited for is what it goes by. */
+void scheduler_fill_joining(struct scheduler *scheduler, struct batch *batch)
+{
+    take_ready(scheduler, batch);
+    struct execution *next = TAILQ_FIRST(&scheduler->lines[READY_SLOT]);
+    for (int i = 0; next && i < JOINING_SLOTS_MAX; i++) {
+        struct execution *execution = next;
+        next = TAILQ_NEXT(execution, link);
+        if (wants_alone(execution) || !can_take(batch, execution))
+            continue;
+        take(scheduler, batch, execution);
+        fill_behind(scheduler, batch, execution, /* covered_by= */ NULL);
+    }
 }
 
 int64_t scheduler_wait_budget_us(const struct scheduler *scheduler,

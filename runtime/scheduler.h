@@ -44,6 +44,9 @@ enum batch_kind scheduler_becomes(struct scheduler *scheduler, enum batch_kind w
 void scheduler_fill_covered(struct scheduler *scheduler, struct batch *batch,
                             struct execution *head);
 
+/* And then whatever is ready, for the transaction to try its locks. */
+void scheduler_fill_joining(struct scheduler *scheduler, struct batch *batch);
+
 /* A batch gives an execution back. It keeps its place. Give members back the last first. */
 void scheduler_refused(struct scheduler *scheduler, struct execution *execution);
 void scheduler_refused_by_lease(struct scheduler *scheduler, struct execution *execution,

@@ -47,6 +47,7 @@ static const struct {
     {"table_foresight", table_foresight_tests},
     {"grant", grant_tests},
     {"waiting", waiting_tests},
+    {"waiting_join", waiting_join_tests},
     {"expiry", expiry_tests},
     {"lease", lease_tests},
     {"lease_end", lease_end_tests},

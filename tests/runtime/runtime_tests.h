@@ -65,4 +65,5 @@ int stop_tests(void);
 int watchdog_tests(void);
 int table_foresight_tests(void);
 int waiting_tests(void);
+int waiting_join_tests(void);
 int workflow_loader_tests(void);
