@@ -1,8 +1,8 @@
 /*
  * The first pipeline of a batch: begin, limits, the locks of its members, the loads of their rows.
  * The statement that takes a lock reads no data, and each load is a later statement: its snapshot
- * is newer than the grant. Locks are tried; only a BATCH_WAIT waits, and loads in a second
- * pipeline.
+ * is newer than the grant. Locks are tried; only a BATCH_WAIT waits, and in a second
+ * pipeline tries those of who joins it, and loads.
  */
 #include "batch_early.h"
 #include "batch_instances.h"
