@@ -236,16 +236,10 @@ static void leave_queue(struct batch *batch)
             execution_leave_queue(member->execution);
 }
 
-/* Gives back those that run again or were refused, the last first, as the lock queue wants it. None
- * that ended may still stand there behind them. */
-static void give_back(struct batch *batch, struct member *member)
+static void give_back_one(struct scheduler *scheduler, struct member *member)
 {
-    if (!member)
-        return;
-    give_back(batch, member->next);
     if (member->fate != FATE_KEPT && member->fate != FATE_DROPPED)
         execution_chain_rewind(member->execution);
-    struct scheduler *scheduler = batch->runtime->scheduler;
     if (member->fate == FATE_REFUSED && member->leased)
         scheduler_refused_by_lease(scheduler, member->execution, member->lease_us);
     else if (member->fate == FATE_REFUSED)
@@ -254,6 +248,57 @@ static void give_back(struct batch *batch, struct member *member)
         scheduler_step_aside(scheduler, member->execution, member->delay_us);
     else if (member->fate == FATE_AGAIN || member->fate == FATE_OPEN)
         scheduler_again(scheduler, member->execution, member->delay_us);
+}
+
+/* Gives back those that run again or were refused, the last first, as the lock queue wants it. None
+ * that ended may still stand there behind them. */
+static void give_back(struct batch *batch, struct member *member)
+{
+    if (!member)
+        return;
+    give_back(batch, member->next);
+    give_back_one(batch->runtime->scheduler, member);
+}
+
+static bool stands_before_any(const struct member *member)
+{
+    const struct lock_set *locks = member->execution->locks;
+    for (const struct member *later = member->next; later; later = later->next)
+        if (later->execution->locks && lock_set_conflicts(locks, later->execution->locks))
+            return true;
+    return false;
+}
+
+/* Moves those that were refused to the end of `refused`, the last first; who stays behind one on
+ * its path keeps it. Returns the list without them. */
+static struct member *without_refused(struct member *member, struct member ***refused_end)
+{
+    if (!member)
+        return NULL;
+    member->next = without_refused(member->next, refused_end);
+    if (member->fate != FATE_REFUSED || stands_before_any(member))
+        return member;
+    struct member *next = member->next;
+    member->next = NULL;
+    **refused_end = member;
+    *refused_end = &member->next;
+    return next;
+}
+
+void batch_give_back_refused(struct batch *batch)
+{
+    struct member *refused = NULL, **refused_end = &refused, *next;
+    batch->members = without_refused(batch->members, &refused_end);
+    batch->n_members = 0;
+    batch->members_end = &batch->members;
+    for (struct member *member = batch->members; member; member = member->next) {
+        batch->n_members++;
+        batch->members_end = &member->next;
+    }
+    for (; refused; refused = next) {
+        next = refused->next;
+        give_back_one(batch->runtime->scheduler, refused);
+    }
 }
 
 void batch_give_connection(struct batch *batch)

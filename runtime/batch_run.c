@@ -229,6 +229,7 @@ static bool script_went(struct batch *batch, struct member *member, enum script_
         hold_back_later(member, FATE_AGAIN);
         break;
     case SCRIPT_SLICED:
+        member->execution->plan->runs_long = true;
         if (alone) {
             stand_alone(batch);
             rest(batch, script_pause_us(member->script));
@@ -265,6 +266,7 @@ static bool start_script(struct batch *batch, struct member *member)
         batch_end_running(batch);
         return true;
     }
+    member->execution->plan->runs_long = false;
     enum script_state state = script_start(member->script, &fault);
     return script_went(batch, member, state, &fault);
 }

@@ -177,6 +177,10 @@ void batch_add_limits(struct batch *batch);
  * fate. */
 void batch_hold_back(struct batch *batch);
 
+/* Members that were refused leave the batch, and wait on while it lasts. Some member must have been
+ * granted its locks. */
+void batch_give_back_refused(struct batch *batch);
+
 /* Decides for one member. */
 void member_drop(struct member *member, enum execution_status status, const char *reason);
 void member_drop_for_fault(struct member *member, const struct fault *fault);

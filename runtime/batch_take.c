@@ -232,25 +232,29 @@ static void on_loaded(struct pg_answer *answer, void *arg)
     correct_deadline(batch, answer);
     if (!batch_read_join(batch, answer, &fault))
         batch_drop_all(batch, STATUS_FAILED, fault.text);
+    if (batch->joined) /* a head of the SLOT line may not lose its turn to wait */
+        batch_give_back_refused(batch);
     if (anyone_open(batch))
         start_running(batch, answer);
     else
         batch_leave(batch);
 }
 
-/* The one that waited in PostgreSQL has its locks. Those behind it on its path come along, and then
- * whoever is ready, if a try gets its locks: on paths that several hosts want, each of which waits
- * somewhere, transactions would be small, and what the last holder let go together would be taken
- * one by one. */
+/* The one that waited in PostgreSQL has its locks. If it may not stay long beside others and is
+ * known to, it goes on by itself, or it would have waited in vain. Otherwise those behind it on its
+ * path come along, and then whoever is ready, if a try gets its locks: on paths that several hosts
+ * want, each of which waits somewhere, transactions would be small, and what the last holder let go
+ * together would be taken one by one. */
 static void fill_after_wait(struct batch *batch)
 {
     struct scheduler *scheduler = batch->runtime->scheduler;
     struct member *head = batch->members;
     batch->kind = scheduler_becomes(scheduler, batch->kind, head->execution);
-    scheduler_fill_covered(scheduler, batch, head->execution);
+    if (!head->execution->plan->runs_long)
+        scheduler_fill_covered(scheduler, batch, head->execution);
     for (struct member *member = head; member; member = member->next)
         member->granted = true;
-    batch->joined = batch->kind == BATCH_PLAIN;
+    batch->joined = batch->kind == BATCH_PLAIN && !head->execution->plan->runs_long;
     if (batch->joined)
         scheduler_fill_joining(scheduler, batch);
 }

@@ -21,10 +21,11 @@ struct activity_plan {
     struct chunk *script;            /* NULL = nothing to run */
     struct expression **rules;       /* as activity->navigation; NULL = always */
     bool spreads;                    /* learnt, anew each time: see batch_rows_take_spread */
-    bool needs_alone;                /* learnt: its script wants a transaction of its own */
-    bool needs_lease;                /* learnt: its script asks for lock.token */
-    int n_early_missed;              /* in a row: see batch_early.h */
-    int64_t early_from_us;           /* none runs early before that */
+    bool runs_long; /* learnt, anew each time: its script takes longer than it may beside others */
+    bool needs_alone;      /* learnt: its script wants a transaction of its own */
+    bool needs_lease;      /* learnt: its script asks for lock.token */
+    int n_early_missed;    /* in a row: see batch_early.h */
+    int64_t early_from_us; /* none runs early before that */
 };
 
 /* True if it holds its locks by a lease, over several transactions. */

@@ -35,7 +35,7 @@ static PGconn *session_that_holds(const struct scene *scene, const char *path)
 static void scene_open(struct scene *scene, void **state, const char *held_by_second)
 {
     struct runtime_options options = runtime_default_options();
-    struct recipe recipe = {.acquire = "60s"};
+    struct recipe recipe = {.acquire = "60s", .waiting = "30s"};
     char conninfo[FIXTURE_CONNINFO_BYTES + 64];
     options.waiters = 1;
     options.queue_after_us = 5 * 1000;
@@ -57,15 +57,20 @@ static void scene_close(struct scene *scene)
     peer_close(&scene->peer);
 }
 
-/* Execution 1 waits in PostgreSQL, for seconds yet. */
-static void submit_waiter(struct scene *scene, struct ending *ending)
+static void turn_until_one_waits(struct scene *scene)
 {
-    peer_submit(&scene->peer, scene->workflow, ending, NULL, "{\"id\":1}");
     peer_turn_until_true(&scene->peer, scene->stage->conn,
                          "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT"
                          " granted AND database = (SELECT oid FROM pg_database WHERE datname ="
                          " current_database())",
                          SOON_MS);
+}
+
+/* Execution 1 waits in PostgreSQL, for seconds yet. */
+static void submit_waiter(struct scene *scene, struct ending *ending)
+{
+    peer_submit(&scene->peer, scene->workflow, ending, NULL, "{\"id\":1}");
+    turn_until_one_waits(scene);
 }
 
 struct line_length {
@@ -176,8 +181,10 @@ static void what_one_that_joins_reads_is_loaded_after_its_try(void **state)
 {
     struct scene scene = {0};
     struct ending waiter, reader;
-    struct recipe recipe = {
-        .name = "reader", .acquire = "60s", .script = "output.seen = data.row.value"};
+    struct recipe recipe = {.name = "reader",
+                            .acquire = "60s",
+                            .waiting = "30s",
+                            .script = "output.seen = data.row.value"};
     PGconn *sql = ((struct stage *)*state)->conn;
     let_guests_load_slowly(*state, 2);
     scene.user = GUEST;
@@ -330,6 +337,91 @@ static void an_error_of_one_that_joined_is_its_own(void **state)
     scene_close(&scene);
 }
 
+/* Who was refused waits in PostgreSQL meanwhile, and not for the end of the transaction that it did
+ * not join. */
+static void who_is_refused_does_not_await_those_that_were_not(void **state)
+{
+    struct scene scene = {0};
+    struct ending waiter, refused;
+    scene_open(&scene, state, "message/2");
+    fixture_exec(scene.stage->conn,
+                 "CREATE TABLE public.gate AS SELECT 1;"
+                 "CREATE FUNCTION at_gate() RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN WHILE EXISTS (SELECT FROM public.gate) LOOP PERFORM pg_sleep(0.01);"
+                 " END LOOP; RETURN NEW; END';"
+                 "CREATE TRIGGER at_gate BEFORE UPDATE ON counter FOR EACH ROW WHEN (NEW.id = 1)"
+                 " EXECUTE FUNCTION at_gate()");
+    submit_waiter(&scene, &waiter);
+    peer_submit(&scene.peer, scene.workflow, &refused, NULL, "{\"id\":2}");
+    turn_until_in_line(&scene, 1);
+    fixture_exec(scene.first, "COMMIT");
+    turn_until_one_waits(&scene);
+    assert_int_equal(waiter.n_told, 0);
+    fixture_exec(scene.stage->conn, "DELETE FROM public.gate");
+    fixture_exec(scene.second, "COMMIT");
+    peer_finish(&scene.peer, SOON_MS);
+    assert_int_equal(waiter.status, STATUS_COMPLETED);
+    assert_int_equal(waiter.attempts, 1);
+    assert_int_equal(refused.status, STATUS_COMPLETED);
+    assert_int_equal(refused.attempts, 1);
+    scene_close(&scene);
+}
+
+/* One that has ended already stands behind one that is refused, which keeps its place till then. */
+static void one_without_a_key_ends_behind_one_that_is_refused(void **state)
+{
+    struct scene scene = {0};
+    struct ending waiter, refused, bad, last;
+    struct recipe recipe = {
+        .name = "bad", .acquire = "60s", .waiting = "30s", .key = "input.id // 0"};
+    scene_open(&scene, state, "message/2");
+    struct workflow *workflow = peer_publish(&scene.peer, &recipe);
+    assert_int_equal(peer_run(&scene.peer, workflow, "{\"id\":900}").status, STATUS_INVALID);
+    submit_waiter(&scene, &waiter);
+    peer_submit(&scene.peer, scene.workflow, &refused, NULL, "{\"id\":2}");
+    turn_until_in_line(&scene, 1);
+    peer_submit(&scene.peer, workflow, &bad, NULL, "{\"id\":2}");
+    peer_submit(&scene.peer, scene.workflow, &last, NULL, "{\"id\":2}");
+    fixture_exec(scene.first, "COMMIT");
+    peer_turn_until(&scene.peer, is_told, &waiter, SOON_MS);
+    peer_turn_until(&scene.peer, is_told, &bad, SOON_MS);
+    assert_int_equal(bad.status, STATUS_INVALID);
+    assert_int_equal(refused.n_told, 0);
+    fixture_exec(scene.second, "COMMIT");
+    peer_finish(&scene.peer, SOON_MS);
+    assert_int_equal(waiter.status, STATUS_COMPLETED);
+    assert_int_equal(refused.status, STATUS_COMPLETED);
+    assert_int_equal(last.status, STATUS_COMPLETED);
+    assert_int_equal(counter(&scene, 2), 2);
+    scene_close(&scene);
+}
+
+/* Whose script takes longer than it may beside others goes on by itself, and keeps the lock that it
+ * has waited for. */
+static void one_whose_script_is_long_keeps_its_lock(void **state)
+{
+    struct scene scene = {0};
+    struct ending waiter, beside;
+    struct recipe recipe = {
+        .name = "long",
+        .acquire = "60s",
+        .waiting = "30s",
+        .script = "for i = 1, 3e6 do local x = i end data.row.value = data.row.value + 1"};
+    scene_open(&scene, state, "unused");
+    scene.workflow = peer_publish(&scene.peer, &recipe);
+    peer_run(&scene.peer, scene.workflow, "{\"id\":900}");
+    fixture_exec(scene.first, "SELECT latchkey.lock('message/2')");
+    submit_waiter(&scene, &waiter);
+    peer_submit(&scene.peer, scene.workflow, &beside, NULL, "{\"id\":2}");
+    turn_until_in_line(&scene, 1);
+    fixture_exec(scene.first, "COMMIT");
+    peer_finish(&scene.peer, SOON_MS);
+    assert_int_equal(waiter.status, STATUS_COMPLETED);
+    assert_int_equal(waiter.attempts, 1);
+    assert_int_equal(beside.status, STATUS_COMPLETED);
+    scene_close(&scene);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int waiting_join_tests(void)
@@ -343,6 +435,9 @@ int waiting_join_tests(void)
         TEST(a_lease_in_the_way_of_one_that_joins_is_seen),
         TEST(one_with_a_shorter_waiting_timeout_does_not_join),
         TEST(an_error_of_one_that_joined_is_its_own),
+        TEST(who_is_refused_does_not_await_those_that_were_not),
+        TEST(one_without_a_key_ends_behind_one_that_is_refused),
+        TEST(one_whose_script_is_long_keeps_its_lock),
     };
     return cmocka_run_group_tests_name("waiting_join", tests, stage_open, stage_close);
 }
