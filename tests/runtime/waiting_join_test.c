@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -422,6 +424,100 @@ static void one_whose_script_is_long_keeps_its_lock(void **state)
     scene_close(&scene);
 }
 
+/* ---- all kinds on popular paths ---- */
+
+enum {
+    N_PEERS = 3,
+    N_POPULAR = 6,
+    N_IN_FLIGHT = 90, /* in all */
+    N_KINDS = 6,
+};
+
+static const struct recipe kinds[N_KINDS] = {
+    {.name = "one"},
+    {.name = "two", .lock_context = "{{\"message\", input.id}, {\"message\", input.n}}"},
+    {.name = "above", .lock_context = "{\"message\"}"},
+    {.name = "leased", .hold = "lease"},
+    {.name = "failing", .script = "data.row.value = 7 error(\"not this one\")"},
+    {.name = "keyless", .key = "input.id // 0"},
+};
+
+/* Of ten six are of the first kind. */
+static int draw_kind(unsigned *seed)
+{
+    int drawn = rand_r(seed) % 50;
+    return drawn < 30 ? 0 : drawn < 38 ? 1 : drawn == 38 ? 2 : 3 + drawn % 3;
+}
+
+/* Small ids are popular. */
+static int draw_id(unsigned *seed)
+{
+    return 1 + rand_r(seed) % (1 + rand_r(seed) % N_POPULAR);
+}
+
+static void hosts_with_all_kinds_on_popular_paths_lose_no_update(void **state)
+{
+    struct stage *stage = *state;
+    struct runtime_options options = runtime_default_options();
+    struct peer peers[N_PEERS];
+    struct workflow *workflows[N_PEERS][N_KINDS];
+    int n = long_or(30000, 1500), n_told = 0, wanted[N_POPULAR + 1] = {0};
+    struct ending *endings = calloc((size_t)n, sizeof *endings);
+    int *picked = calloc((size_t)n, sizeof *picked);
+    unsigned seed = (unsigned)getpid();
+    print_message("seed %u\n", seed);
+    options.waiters = 2;
+    options.queue_after_us = 2 * 1000;
+    for (int i = 0; i < N_PEERS; i++) {
+        if (i == 0)
+            peer_open(&peers[i], stage->conninfo, &options);
+        else
+            peer_open_beside(&peers[i], &peers[0], stage->conninfo, &options);
+        for (int k = 0; k < N_KINDS; k++) {
+            struct recipe recipe = kinds[k];
+            recipe.acquire = recipe.waiting = "60s";
+            workflows[i][k] = peer_publish(&peers[i], &recipe);
+        }
+    }
+    fixture_exec(stage->conn,
+                 "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                 " 'BEGIN IF random() < 0.01 THEN RAISE EXCEPTION ''not now''; END IF;"
+                 " RETURN NEW; END';"
+                 "CREATE TRIGGER refuse BEFORE UPDATE ON counter FOR EACH ROW EXECUTE FUNCTION"
+                 " refuse()");
+    for (int i = 0; i < n; i++) {
+        int peer = rand_r(&seed) % N_PEERS, kind = draw_kind(&seed), id = draw_id(&seed);
+        picked[i] = kind << 8 | id;
+        peer_submit(&peers[peer], workflows[peer][kind], &endings[i], &n_told,
+                    "{\"id\":%d,\"n\":%d}", id, draw_id(&seed));
+        while (i + 1 - n_told >= N_IN_FLIGHT)
+            peer_turn_for(&peers[0], 1);
+    }
+    for (int i = 0; i < N_PEERS; i++)
+        peer_finish(&peers[i], 120 * 1000);
+    for (int i = 0; i < n; i++) {
+        int kind = picked[i] >> 8;
+        assert_int_equal(endings[i].n_told, 1);
+        if (endings[i].status == STATUS_COMPLETED)
+            wanted[picked[i] & 255]++;
+        else if (kind == N_KINDS - 1)
+            assert_int_equal(endings[i].status, STATUS_INVALID);
+        else
+            assert_int_equal(endings[i].status, STATUS_FAILED);
+        assert_true(kind < 4 || endings[i].status != STATUS_COMPLETED);
+    }
+    for (int id = 1; id <= N_POPULAR; id++) {
+        char sql[64];
+        snprintf(sql, sizeof sql, "SELECT value FROM counter WHERE id = %d", id);
+        assert_int_equal(fixture_int(stage->conn, sql), wanted[id]);
+    }
+    stage_until_nothing_held(stage->conn);
+    for (int i = N_PEERS - 1; i >= 0; i--)
+        peer_close(&peers[i]);
+    free(picked);
+    free(endings);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, stage_reset)
 
 int waiting_join_tests(void)
@@ -438,6 +534,7 @@ int waiting_join_tests(void)
         TEST(who_is_refused_does_not_await_those_that_were_not),
         TEST(one_without_a_key_ends_behind_one_that_is_refused),
         TEST(one_whose_script_is_long_keeps_its_lock),
+        TEST(hosts_with_all_kinds_on_popular_paths_lose_no_update),
     };
     return cmocka_run_group_tests_name("waiting_join", tests, stage_open, stage_close);
 }
