@@ -261,7 +261,8 @@ void scheduler_fill(struct scheduler *scheduler, struct batch *batch)
     switch (batch_kind(batch)) {
     case BATCH_PLAIN:
         take_ready(scheduler, batch);
-        pace_began(&scheduler->pace, batch_n_members(batch));
+        if (batch_n_members(batch) > 0) /* others have joined one that waited meanwhile */
+            pace_began(&scheduler->pace, batch_n_members(batch));
         return;
     case BATCH_ALONE: execution = next_alone(scheduler); break;
     case BATCH_WAIT:
