@@ -33,6 +33,7 @@ static const struct {
     {"plain_input", plain_input_tests},
     {"retention", retention_tests},
     {"row", row_tests},
+    {"row_security", row_security_tests},
     {"save_in_place", save_in_place_tests},
     {"save", save_tests},
     {"save_order", save_order_tests},

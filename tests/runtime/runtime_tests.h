@@ -32,6 +32,7 @@ int row_tests(void);
 int row_lua_json_tests(void);
 int row_memory_tests(void);
 int row_lua_tests(void);
+int row_security_tests(void);
 int save_order_tests(void);
 int save_in_place_tests(void);
 int save_tests(void);
