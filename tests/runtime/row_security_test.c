@@ -362,13 +362,6 @@ static int let_guests_in(void **state)
     return 0;
 }
 
-static int send_guests_home(void **state)
-{
-    struct runtime_fixture *fixture = *state;
-    fixture_exec(fixture->sql, "DROP OWNED BY " GUEST "; DROP ROLE " GUEST);
-    return runtime_fixture_teardown(state);
-}
-
 int row_security_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,5 +382,6 @@ int row_security_tests(void)
         cmocka_unit_test(a_row_that_may_only_be_seen_is_tried_again),
         cmocka_unit_test(neighbours_of_a_row_that_may_only_be_seen_complete),
     };
-    return cmocka_run_group_tests_name("row_security", tests, let_guests_in, send_guests_home);
+    return cmocka_run_group_tests_name("row_security", tests, let_guests_in,
+                                       runtime_fixture_teardown);
 }
