@@ -304,6 +304,7 @@ static bool read_document(struct known *known, const char *name, const json_t *d
         .mergeable = ordinary && !computes && !is_true(document, "row_security") &&
                      !is_true(document, "hidden"),
         .writes_spread = !ordinary || computes || is_true(document, "cascades"),
+        .reads_spread = is_true(document, "looks_further"),
     };
     return table->name && read_columns(known, columns) && read_keys(known, document);
 }

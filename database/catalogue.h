@@ -55,6 +55,8 @@ struct table {
     bool writes_spread; /* a view, a foreign table, trigger, rule, generated column, partition,
                            inheritance, or a cascading foreign key refers to it: writing it may
                            change what others loaded */
+    bool reads_spread;  /* a policy of its row security looks at more than the row: writing any
+                           table may change which rows are found */
 };
 
 MUST_CHECK bool catalogue_new(struct catalogue **out, struct fault *fault);

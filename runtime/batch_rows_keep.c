@@ -47,6 +47,14 @@ bool batch_rows_can_be_found(const struct held *held, struct fault *fault)
                held->row.table->name);
 }
 
+static bool any_reads_spread(const struct batch_rows *rows)
+{
+    for (const struct load *load = rows->loads; load; load = load->next)
+        if (load->table->reads_spread)
+            return true;
+    return false;
+}
+
 bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum version_check check,
                      struct fault *fault)
 {
@@ -77,7 +85,7 @@ bool batch_rows_keep(struct batch_rows *rows, struct row_change *change, enum ve
                                                        .assigned = change->assigned};
     held->row.cells = change->cells;
     rows->spread = rows->spread || table->writes_spread || touches_key(table, change->assigned) ||
-                   reshaped(table, change->assigned);
+                   reshaped(table, change->assigned) || any_reads_spread(rows);
     return true;
 }
 

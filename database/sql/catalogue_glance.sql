@@ -11,7 +11,6 @@ FROM (
            c.relname AS name,
            c.relkind AS kind,
            c.relpersistence AS persistence,
-           c.relrowsecurity AS row_security,
            ARRAY(SELECT pg_catalog.row_to_json(a)
                  FROM (SELECT attnum AS number, attname AS name,
                               pg_catalog.format_type(atttypid, atttypmod) AS type,
@@ -40,6 +39,7 @@ FROM (
     FROM pg_catalog.pg_class c
     WHERE c.oid = pg_catalog.to_regclass($1::text)
         AND NOT c.relispartition AND NOT c.relhasrules AND NOT c.relhassubclass
+        AND NOT c.relrowsecurity
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g
                         WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid)

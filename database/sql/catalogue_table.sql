@@ -4,7 +4,8 @@
 -- on, take digits for the table's number.
 -- "hidden" tells that something looks at whole rows, or at nobody knows what (a CHECK that names no
 -- column), so that no column can be called untouched by it. "loose" tells that texts which differ may
--- be equal by the column's collation.
+-- be equal by the column's collation. "looks_further" tells that a policy asks other rows than the one
+-- that it decides on, or a function that may: those of PostgreSQL itself leave no dependency.
 WITH RECURSIVE chosen AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence, c.relispartition, c.relrowsecurity,
            n.nspname
@@ -75,6 +76,16 @@ SELECT pg_catalog.json_build_object(
     'temporary', chosen.relpersistence = 't',
     'partition', chosen.relispartition,
     'row_security', chosen.relrowsecurity,
+    'looks_further', chosen.relrowsecurity AND EXISTS (
+        SELECT FROM pg_catalog.pg_policy p
+        WHERE p.polrelid = chosen.oid
+            AND (pg_catalog.concat(p.polqual::text, p.polwithcheck::text) LIKE '%{SUBLINK%'
+                 OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+                            WHERE d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+                                AND d.objid = p.oid
+                                AND d.refclassid IN (
+                                    'pg_catalog.pg_proc'::pg_catalog.regclass,
+                                    'pg_catalog.pg_operator'::pg_catalog.regclass)))),
     'triggers', EXISTS (SELECT FROM pg_catalog.pg_trigger g
                         WHERE g.tgrelid = chosen.oid AND NOT g.tgisinternal),
     'rules', EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = chosen.oid),

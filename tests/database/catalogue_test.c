@@ -356,6 +356,34 @@ static void tables_that_react_to_writes_are_not_mergeable(void **state)
     }
 }
 
+static void policies_that_ask_more_than_the_row_are_known(void **state)
+{
+    static const struct {
+        const char *policy;
+        bool spread;
+    } cases[] = {
+        {"USING (a > 0 AND current_setting('x.y', true) = current_user)", false},
+        {"USING (EXISTS (SELECT FROM q))", true},
+        {"USING (a > 0) WITH CHECK (a IN (SELECT a FROM q))", true},
+        {"USING (looks(a))", true},
+    };
+    struct study *study = *state;
+    study_make(study, "CREATE TABLE q (a int);"
+                      "CREATE FUNCTION looks(int) RETURNS boolean LANGUAGE sql AS 'SELECT true'");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[16], sql[300];
+        snprintf(name, sizeof name, "s%zu", i);
+        snprintf(sql, sizeof sql,
+                 "CREATE TABLE %s (a int); ALTER TABLE %s ENABLE ROW LEVEL SECURITY;"
+                 "CREATE POLICY p ON %s %s",
+                 name, name, name, cases[i].policy);
+        study_make(study, sql);
+        const struct table *table = study_learn(study, name);
+        if (table->reads_spread != cases[i].spread)
+            fail_msg("%s: spread %d", sql, table->reads_spread);
+    }
+}
+
 static void who_does_not_own_a_table_learns_the_same(void **state)
 {
     struct study *study = *state;
@@ -434,6 +462,7 @@ int catalogue_tests(void)
         TEST(a_not_null_that_is_not_validated_makes_no_primary_key),
         TEST(columns_of_plain_types_without_ties_are_mergeable),
         TEST(tables_that_react_to_writes_are_not_mergeable),
+        TEST(policies_that_ask_more_than_the_row_are_known),
         TEST(who_does_not_own_a_table_learns_the_same),
         TEST(what_is_known_stays_valid_when_forgotten),
         TEST(every_statement_of_the_layer_can_be_prepared),

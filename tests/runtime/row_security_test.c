@@ -346,6 +346,44 @@ static void neighbours_of_a_row_that_may_only_be_seen_complete(void **state)
     scene_close(&scene, 3);
 }
 
+/* ---- a policy that looks at what the batch changes ---- */
+
+#define BY_GATE                                                                                    \
+    "CREATE TABLE gate (id integer PRIMARY KEY, open boolean NOT NULL DEFAULT true);"              \
+    "INSERT INTO gate SELECT id FROM counter;" POLICY(                                             \
+        "USING (EXISTS (SELECT FROM gate g WHERE g.id = counter.id AND g.open))")
+
+#define CLOSE                                                                                      \
+    "workflow: close\ninput: {id: integer}\n"                                                      \
+    "data:\n  row: {table: gate, key: {id: input.id}}\nstart: a\nactivities:\n" FLOW_STEP(         \
+        "a", FLOW_CONTEXT, "", "data.row.open = not data.row.open")
+
+/* Those behind it on its path would share its transaction. */
+static void who_comes_after_one_that_hides_the_row_misses_it(void **state)
+{
+    struct scene scene;
+    struct outcome close, early, after, open, last;
+    scene_open(&scene, state, BY_GATE, COUNT_TOLD(""));
+    struct workflow *gate = host_publish(scene.desk.host, CLOSE);
+    for (int i = 0; i < 2; i++) { /* its table is known then */
+        host_submit(scene.desk.host, gate, "{\"id\":1}", &close);
+        runtime_fixture_wait(scene.desk.fixture);
+    }
+    host_submit(scene.desk.host, scene.desk.workflow, "{\"id\":1}", &early);
+    host_submit(scene.desk.host, gate, "{\"id\":1}", &close);
+    host_submit(scene.desk.host, scene.desk.workflow, "{\"id\":1}", &after);
+    host_submit(scene.desk.host, gate, "{\"id\":1}", &open);
+    host_submit(scene.desk.host, scene.desk.workflow, "{\"id\":1}", &last);
+    runtime_fixture_wait(scene.desk.fixture);
+    assert_outcome(&early, STATUS_COMPLETED, "");
+    assert_outcome(&close, STATUS_COMPLETED, "");
+    assert_outcome(&after, STATUS_MISSING, "no such row");
+    assert_outcome(&open, STATUS_COMPLETED, "");
+    assert_outcome(&last, STATUS_COMPLETED, "");
+    fixture_exec(scene.desk.other, "DELETE FROM latchkey.instance WHERE workflow = 'close'");
+    scene_close(&scene, 5);
+}
+
 /* ---- the group ---- */
 
 static int let_guests_in(void **state)
@@ -381,6 +419,7 @@ int row_security_tests(void)
         cmocka_unit_test(a_row_that_may_only_be_seen_is_a_conflict),
         cmocka_unit_test(a_row_that_may_only_be_seen_is_tried_again),
         cmocka_unit_test(neighbours_of_a_row_that_may_only_be_seen_complete),
+        cmocka_unit_test(who_comes_after_one_that_hides_the_row_misses_it),
     };
     return cmocka_run_group_tests_name("row_security", tests, let_guests_in,
                                        runtime_fixture_teardown);
