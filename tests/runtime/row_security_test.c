@@ -322,7 +322,7 @@ static void a_row_that_may_only_be_seen_is_tried_again(void **state)
         char yaml[YAML_BYTES];
         snprintf(yaml, sizeof yaml,
                  COUNT_TOLD("    on-conflict: %s\n    acquire-timeout: 0s\n"
-                            "    waiting-timeout: 1s\n"),
+                            "    waiting-timeout: 1500ms\n"),
                  kinds[i]);
         scene_open(&scene, state, SEEN_BUT_CLOSED, yaml);
         fixture_exec(scene.desk.other, "INSERT INTO closed VALUES (1), (2)");
