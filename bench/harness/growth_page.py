@@ -30,10 +30,11 @@ def page(told: dict, parts: list[Part], ratios) -> str:
     wanted = f"{figures.ratio_table(ratios)}\n\n" if ratios else ""
     return f"""# As it grows
 
-Written by `./dev bench growth`; [performance.md](../performance.md) says what the figures mean. Of
-{rounds.words(told)}, {told['seconds']} s a size,
-the median with the least and the most, after a round of warming up; the sizes of a table in turn, every second round backwards. After every run the
-counter was checked against what was acknowledged, and instances and history rows were counted.
+Written by `./dev bench growth`; [performance.md](../performance.md) says what the figures mean.
+
+{rounds.words(told)}, {told['seconds']} s a size: the median with the least and the most. The sizes of
+a table in turn, every second round backwards, after a round of warming up. After every run the counter
+was checked against what was acknowledged, and instances and history rows were counted.
 
 {machine.origin(told)}
 

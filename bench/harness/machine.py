@@ -60,10 +60,11 @@ def page(told: dict, cases, rates: str, ratios: str) -> str:
     load_words = "\n".join(f"- **{name}**: {text}" for name, text in loads.items())
     return f"""# Figures
 
-Written by `./dev bench`; [performance.md](../performance.md) says what they mean. Of
-{rounds.words(told)}, {told['seconds']} s a case,
-the median with the least and the most, after a round of warming up; all cases in turn in one run. After every run the counter was checked against what was
-acknowledged, and latchkey's instances and history rows were counted.
+Written by `./dev bench`; [performance.md](../performance.md) says what they mean.
+
+{rounds.words(told)}, {told['seconds']} s a case: the median with the least and the most.
+All cases in turn in one run, after a round of warming up. After every run the counter was checked
+against what was acknowledged, and latchkey's instances and history rows were counted.
 
 {origin(told)}
 

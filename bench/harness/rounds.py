@@ -1,7 +1,7 @@
 """Rounds: all cases in turn, and between those rounds of what ratios are drawn from alone.
 
-A machine's speed changes by the minute, and the median of three rounds with it. More rounds of what is
-compared, spread over the whole time, are steadier, and cost less than more rounds of everything.
+A machine's speed changes by the minute, and the median of three rounds with it. More rounds of what
+is compared, spread over the whole time, are steadier, and cost less than more rounds of everything.
 """
 from dataclasses import dataclass
 
